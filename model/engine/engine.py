@@ -493,13 +493,15 @@ class Engine:
         """
         if not sequences:
             return FinishedSequences([], [])
-        take = self._open.pop
-        taken = [take(sequence.future, None) is not None for sequence in sequences]
-        if not all(taken):
-            sequences = list(compress(sequences, taken))
-            hypotheses = list(compress(hypotheses, taken))
-        if any([sequence.options.phrases for sequence in sequences]):  # noqa: C419 - twice as fast
+        owner = self._open.get
+        own = [owner(sequence.future) is sequence for sequence in sequences]
+        if not all(own):
+            sequences = list(compress(sequences, own))
+            hypotheses = list(compress(hypotheses, own))
+        if any(sequence.options.phrases for sequence in sequences):
             sequences, hypotheses = self._without_those_again(sequences, hypotheses)
+        for sequence in sequences:
+            del self._open[sequence.future]
         # Heavy ones may have paused for long.
         self._queue_wait.finished([now - each.scheduled_at for each in sequences if not each.heavy])
         return FinishedSequences(sequences, hypotheses)
@@ -683,8 +685,8 @@ def _settle(finished: FinishedSequences, now: float) -> None:
         if len(sequences) == 1:
             sequences[0].future.set_exception(error)
         else:  # an error of one is nobody else's
-            for each in zip(sequences, hypotheses, strict=True):
-                _settle(FinishedSequences(*([one] for one in each)), now)
+            for sequence, found in zip(sequences, hypotheses, strict=True):
+                _settle(FinishedSequences([sequence], [found]), now)
     else:
         settle([sequence.future for sequence in sequences], results)
 

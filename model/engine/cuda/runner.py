@@ -368,7 +368,7 @@ class CudaRunner:
         """Uploads columns of two tables and where they belong in one piece: calls cost more."""
         pieces = [leads.astype(np.int64).tobytes(), factors.tobytes(), counters.tobytes()]
         sent = self._stream.upload(np.frombuffer(bytearray().join(pieces), np.uint8))
-        index, values, columns = sent.split([len(piece) for piece in pieces])
+        index, values, columns = torch.split(sent, [len(piece) for piece in pieces])
         index = index.view(torch.int64)
         values = values.view(torch.float64).view(factors.shape)
         columns = columns.view(torch.int32).view(counters.shape)

@@ -75,7 +75,9 @@ class SearchColumns(NamedTuple):
 
     def of(self, leads: _Integers) -> SearchColumns:
         """Those of some leads."""
-        return SearchColumns(*[column[leads] for column in self])
+        return SearchColumns(
+            self.num_hypotheses[leads], self.given[leads], self.exponents[leads], self.gnmt[leads]
+        )
 
 
 class _Ended(NamedTuple):
