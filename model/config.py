@@ -492,10 +492,10 @@ class EngineConfig:
     """Sequences that may wait for slots; one more is refused with QueueFullError."""
     batch_share: float = 0.5
     """How full those of Priority.BATCH may make the queue, as a share of `max_waiting`."""
-    encode_token_budget: int = 2048
+    encode_token_budget: int | None = None
     """Most source tokens that a worker encodes between two decode steps, so that newcomers do not
-    stall the running; a longer source is encoded alone. Of large requests, at most one for each of
-    the worker's slots."""
+    stall the running; a longer source is encoded alone. None means 2,048, and four for each of the
+    worker's slots where that is more. Of large requests, at most one for each of them."""
     num_threads: int | None = None
     """CPU threads: one for each worker with the native backend, PyTorch's own with eager.
     None means as many as its affinity and its cgroups grant the process CPUs."""
@@ -513,13 +513,12 @@ class EngineConfig:
             raise InvalidRequestError(
                 f"`gpu_share` must be above 0 and at most 1, but is {self.gpu_share!r}"
             )
-        require_integer("encode_token_budget", self.encode_token_budget, 1)
         require_number("batch_share", self.batch_share)
         if not 0 <= self.batch_share <= 1:
             raise InvalidRequestError(
                 f"`batch_share` must be from 0 to 1, but is {self.batch_share!r}"
             )
-        for name in ("max_slots", "num_threads"):
+        for name in ("max_slots", "encode_token_budget", "num_threads"):
             if (value := getattr(self, name)) is not None:
                 require_integer(name, value, 1)
         require_truth("shortlist", self.shortlist)

@@ -367,8 +367,9 @@ class EngineSettings(_Section):
     batch_share: float = EngineConfig.batch_share
     """Share of `max_waiting` up to which requests of priority "batch" may fill the queue, and of
     `max_ongoing_requests` up to which they may be at a replica."""
-    encode_token_budget: int = EngineConfig.encode_token_budget
-    """Most source tokens that a thread encodes between two decode steps."""
+    encode_token_budget: int | None = EngineConfig.encode_token_budget
+    """Most source tokens that a thread encodes between two decode steps. Null takes 2,048, and four
+    for each of its slots where that is more."""
     num_threads: int | None = EngineConfig.num_threads
     """Threads of one engine on the CPU; null takes as many as Ray reserves CPUs for it. Where
     that is not set either, `polyhead serve` takes all that replicas of the same model leave. Never

@@ -30,9 +30,10 @@ from model.config import EngineConfig, GenerationConfig, TransformerConfig
 from model.engine.cpus import granted_cpus
 from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
-from model.engine.result_future import ResultFuture
+from model.engine.futures import results
+from model.engine.result_future import ResultFuture, call_when_settled
 from model.engine.scheduler import FairShare, Scheduler
-from model.engine.sequence import Sequence, SequenceResult
+from model.engine.sequence import Sequence, SequenceResult, source_of
 from model.engine.waiting import WaitingQueue
 from model.network.transformer import Transformer
 
@@ -43,6 +44,7 @@ _SHORTEST, _LONGEST = 5, 45
 """Tokens of sources and, independently, of targets."""
 _AT_ONCE = 32
 """Sources of one request."""
+_COLLECT_AFTER_OBJECTS = 10_000
 _OPEN_REQUESTS = 256
 """Requests that have been submitted and not been answered: somebody always waits."""
 
@@ -76,19 +78,19 @@ def measure_runner(load: Load) -> HostFigures:
     runner, stream = _runner(load)
     queue = WaitingQueue(load.sentences)
     sequences = [
-        Sequence(source_ids=tuple(source), generation=search, max_new_tokens=limit, arrived_at=0.0)
+        Sequence(source=source_of(source), generation=search, max_new_tokens=limit, arrived_at=0.0)
         for source, search, limit in _drawn(load)
     ]
     queue.add(sequences)
-    scheduler = Scheduler(max_slots=load.slots, encode_token_budget=2048, can_pause=False)
+    scheduler = Scheduler(max_slots=load.slots, can_pause=False)
     tokens = 0
     with closing(runner), _measured(stream) as figures:
         share = FairShare(light=load.slots, heavy=load.slots)
         while plan := scheduler.schedule(queue, share, time.monotonic()):
             outcome = runner.execute(plan)
-            for results in outcome.pending:
-                scheduler.finish_all(results.sequences)
-                for _, hypotheses in results.wait():
+            for pending in outcome.pending:
+                scheduler.finish_all(pending.sequences)
+                for hypotheses in pending.wait().hypotheses:
                     tokens += len(hypotheses[0].token_ids) + 1
     return HostFigures(tokens, *figures)
 
@@ -114,25 +116,16 @@ def measure_engine(load: Load) -> HostFigures:
 
 
 class _Request:
-    """Waits for all futures of a request together, as `model.engine.futures.settled` does."""
+    """Who waits for all futures of a request together, as a translator does."""
 
     def __init__(self, futures: list[ResultFuture[SequenceResult]]) -> None:
         self._futures = futures
-        self._left = len(futures)
         self._done = threading.Event()
-        self._lock = threading.Lock()
-        for future in futures:
-            future.add_done_callback(self._count)
-
-    def _count(self, _: ResultFuture[SequenceResult]) -> None:
-        with self._lock:
-            self._left -= 1
-            if not self._left:
-                self._done.set()
+        call_when_settled(futures, self._done.set)
 
     def tokens(self) -> int:
         self._done.wait()
-        return sum(future.result().target_tokens for future in self._futures)
+        return sum([result.target_tokens for result in results(self._futures)])
 
 
 @contextmanager
@@ -140,7 +133,8 @@ def _measured(stream: ImmediateStream) -> Iterator[list[float]]:
     """The last three of HostFigures, once it is left."""
     figures: list[float] = []
     gc.collect()
-    gc.freeze()  # as replicas do when they have loaded a model
+    gc.freeze()  # as replicas do when they have loaded a model, and this as well
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
     stream.reset()
     began, cpu_began = time.perf_counter(), time.process_time()
     yield figures

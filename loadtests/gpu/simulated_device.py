@@ -52,7 +52,7 @@ class ImmediateStream:
         self.busy_seconds = 0.0
         """Seconds of work of the simulated device since `reset`."""
         self.cpu_seconds = 0.0
-        """That computing took this process, which on a device it would not."""
+        """That computing took this process, and gathering rows, which on a device it would not."""
         self._began = self._free_at = time.perf_counter()
         self._call_seconds = call_seconds
         self._free_bytes = free_bytes
@@ -96,7 +96,10 @@ class ImmediateStream:
 
     def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
         self._call()
-        return table[torch.from_numpy(rows)], _PassedMark(time.perf_counter())
+        began = time.thread_time()
+        fetched = table[torch.from_numpy(rows)]
+        self.cpu_seconds += time.thread_time() - began
+        return fetched, _PassedMark(time.perf_counter())
 
     def settle(self) -> None:
         self.mark().wait()

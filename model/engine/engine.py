@@ -17,11 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress
 
 import numpy as np
 
 from model.config import EngineConfig, GenerationConfig, Priority
+from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.backends import build_runners
 from model.engine.batch_trace import BatchRecord, BatchTrace
@@ -32,7 +33,7 @@ from model.engine.queue_wait import CAUTION, QueueWaitEstimator
 from model.engine.result_future import ResultFuture, settle
 from model.engine.runner import (
     DecidedTokens,
-    FinishedSequence,
+    FinishedSequences,
     PendingResults,
     Runner,
     StepOutcome,
@@ -456,7 +457,11 @@ class Engine:
             for results in outcome.pending:
                 worker.scheduler.finish_all(results.sequences)
             worker.scheduler.finish_all([each.sequence for each in outcome.finished])
-            finished = self._completed(outcome.finished, now)
+            finished = self._completed(
+                [each.sequence for each in outcome.finished],
+                [each.hypotheses for each in outcome.finished],
+                now,
+            )
             decided = [
                 each
                 for each in outcome.decided
@@ -474,46 +479,52 @@ class Engine:
             found = results.wait()
             now = time.monotonic()
             with self._changed:
-                finished = self._completed(found, now)
+                finished = self._completed(*found, now)
             _settle(finished, now)
         except BaseException as error:  # as in `_work`
             self._stop(error)
 
-    def _completed(self, found: list[FinishedSequence], now: float) -> list[FinishedSequence]:
+    def _completed(
+        self, sequences: list[Sequence], hypotheses: list[tuple[Hypothesis, ...]], now: float
+    ) -> FinishedSequences:
         """Those of the finished whose result this is, with all hypotheses; with the lock held.
 
         Others have left meanwhile, or are searched for again.
         """
+        if not sequences:
+            return FinishedSequences([], [])
         owner = self._open.get
-        own = [done for done in found if owner(done[0].future) is done[0]]
-        if any(done[0].options.phrases for done in own):
-            own = [FinishedSequence(done.sequence, done.sequence.whole(done[1])) for done in own]
-            again = self._search_again(own)
-            own = [done for done in own if done.sequence.future not in again]
-        for done in own:
-            del self._open[done.sequence.future]
+        own = [owner(sequence.future) is sequence for sequence in sequences]
+        if not all(own):
+            sequences = list(compress(sequences, own))
+            hypotheses = list(compress(hypotheses, own))
+        if any(sequence.options.phrases for sequence in sequences):
+            sequences, hypotheses = self._without_those_again(sequences, hypotheses)
+        for sequence in sequences:
+            del self._open[sequence.future]
         # Heavy ones may have paused for long.
-        self._queue_wait.finished(
-            [now - each.sequence.scheduled_at for each in own if not each.sequence.heavy]
-        )
-        return own
+        self._queue_wait.finished([now - each.scheduled_at for each in sequences if not each.heavy])
+        return FinishedSequences(sequences, hypotheses)
 
-    def _search_again(
-        self, finished: Iterable[FinishedSequence]
-    ) -> dict[ResultFuture[SequenceResult], Sequence]:
-        """Queues further searches for those that need one; with the lock held."""
-        again = {}
-        for sequence, hypotheses in finished:
-            if (following := sequence.again(hypotheses)) is not None:
-                again[sequence.future] = following
-                self._waiting.add([following], admitted=True)
-                self._submitted_source_tokens += following.source_len
-                self._deadlines.add([following])
-        if again:
-            self._open |= again
-            self._changed.notify(len(again))
+    def _without_those_again(
+        self, sequences: list[Sequence], hypotheses: list[tuple[Hypothesis, ...]]
+    ) -> FinishedSequences:
+        """Those who have what they need, with all hypotheses. The others are queued once more."""
+        whole = [
+            sequence.whole(found) for sequence, found in zip(sequences, hypotheses, strict=True)
+        ]
+        again = [sequence.again(found) for sequence, found in zip(sequences, whole, strict=True)]
+        following = [sequence for sequence in again if sequence is not None]
+        for sequence in following:
+            self._waiting.add([sequence], admitted=True)
+            self._submitted_source_tokens += sequence.source_len
+            self._open[sequence.future] = sequence
+        if following:
+            self._deadlines.add(following)
+            self._changed.notify(len(following))
             self._interrupt_those_with_room()
-        return again
+        done = [sequence is None for sequence in again]
+        return FinishedSequences(list(compress(sequences, done)), list(compress(whole, done)))
 
     def _note_speed(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         """With the lock held."""
@@ -591,7 +602,7 @@ class Engine:
         if not sources:
             return []
         lengths = [len(source) for source in sources]
-        self._check_sources(sources, lengths)
+        tokens = self._checked(sources, lengths)
         beam_size = max([search.beam_size for search in generations])
         if beam_size > self.max_beam_size:
             raise InvalidRequestError(
@@ -605,33 +616,38 @@ class Engine:
             max_slots=self._max_slots,
         )
         most = self.model_config.max_positions
-        sequences = [
-            Sequence(
-                source_ids=tuple(source),
-                generation=search,
-                options=own,
-                max_new_tokens=search.target_limit(length, most),
-                arrived_at=now,
-                deadline=deadline,
-                priority=priority,
-                light_steps=light_steps,
-                on_decided=watcher,
+        sequences = []
+        begin = 0
+        for length, search, own, watcher in zip(
+            lengths, generations, options, watchers, strict=True
+        ):
+            end = begin + 4 * length
+            sequences.append(
+                Sequence(
+                    tokens[begin:end],
+                    search,
+                    search.target_limit(length, most),
+                    now,
+                    own,
+                    deadline,
+                    priority,
+                    light_steps,
+                    watcher,
+                )
             )
-            for source, length, search, own, watcher in zip(
-                sources, lengths, generations, options, watchers, strict=True
-            )
-        ]
+            begin = end
         self._check_options(sequences)
         return sequences
 
-    def _check_sources(self, sources: SequenceOf[SequenceOf[int]], lengths: list[int]) -> None:
+    def _checked(self, sources: SequenceOf[SequenceOf[int]], lengths: list[int]) -> bytes:
+        """The tokens of all sources, one behind the other, as a `Sequence` has its own."""
         for length in (min(lengths), max(lengths)):
             if not 0 < length <= self.max_source_tokens:
                 raise InvalidRequestError(
                     f"a source must have 1 to {self.max_source_tokens} tokens, but has {length}"
                 )
         try:
-            token_ids = np.fromiter(chain.from_iterable(sources), np.int64, sum(lengths))
+            token_ids = np.fromiter(chain.from_iterable(sources), np.int32, sum(lengths))
             least, most = int(token_ids.min()), int(token_ids.max())
         except OverflowError:
             least, most = min(map(min, sources)), max(map(max, sources))
@@ -640,17 +656,17 @@ class Engine:
                 f"source ids must be in [0, {self.model_config.src_vocab_size}), but are from "
                 f"{least} to {most}"
             )
+        return token_ids.tobytes()
 
     def _check_options(self, sequences: list[Sequence]) -> None:
         config = self.model_config
-        for sequence in sequences:
-            if sequence.options is not NO_OPTIONS:
-                sequence.options.check(
-                    vocab_size=config.tgt_vocab_size,
-                    eos_id=config.eos_id,
-                    max_new_tokens=sequence.max_new_tokens,
-                    source_len=sequence.source_len,
-                )
+        for sequence in [each for each in sequences if each.options is not NO_OPTIONS]:
+            sequence.options.check(
+                vocab_size=config.tgt_vocab_size,
+                eos_id=config.eos_id,
+                max_new_tokens=sequence.max_new_tokens,
+                source_len=sequence.source_len,
+            )
 
     def _failure_message(self) -> str:
         if self._fatal is not None:
@@ -658,21 +674,21 @@ class Engine:
         return "the engine has been closed"
 
 
-def _settle(finished: SequenceOf[FinishedSequence], now: float) -> None:
+def _settle(finished: FinishedSequences, now: float) -> None:
     """Ends the futures of sequences: nobody else would."""
-    if not finished:
+    sequences, hypotheses = finished
+    if not sequences:
         return
-    sequences, hypotheses = zip(*finished, strict=True)
     try:
         results = results_of(sequences, hypotheses, now)
     except Exception as error:
-        if len(finished) == 1:
+        if len(sequences) == 1:
             sequences[0].future.set_exception(error)
         else:  # an error of one is nobody else's
-            for each in finished:
-                _settle([each], now)
+            for sequence, found in zip(sequences, hypotheses, strict=True):
+                _settle(FinishedSequences([sequence], [found]), now)
     else:
-        settle([each.future for each in sequences], results)
+        settle([sequence.future for sequence in sequences], results)
 
 
 def _tell(decided: DecidedTokens) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
-from model.engine.result_future import ResultFuture
+from model.engine.result_future import ResultFuture, call_when_settled
 from model.engine.sequence import SequenceResult
 
 __all__ = ["results", "settled", "wait"]
@@ -24,7 +24,7 @@ def results(futures: Sequence[ResultFuture[SequenceResult]]) -> list[SequenceRes
 def wait(futures: Sequence[ResultFuture[SequenceResult]], timeout: float | None = None) -> bool:
     """Blocks until all futures have a result or one has an error; False after `timeout` seconds."""
     done = threading.Event()
-    _call_when_settled(futures, done.set)
+    call_when_settled(futures, done.set)
     return done.wait(timeout)
 
 
@@ -37,26 +37,5 @@ async def settled(futures: Sequence[ResultFuture[SequenceResult]]) -> None:
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
             loop.call_soon_threadsafe(done.set)
 
-    _call_when_settled(futures, wake)
+    call_when_settled(futures, wake)
     await done.wait()
-
-
-def _call_when_settled(
-    futures: Sequence[ResultFuture[SequenceResult]], callback: Callable[[], None]
-) -> None:
-    """Calls when all have a result, and whenever one has an error."""
-    if not futures:
-        callback()
-    lock = threading.Lock()
-    unfinished = len(futures)
-
-    def on_done(future: ResultFuture[SequenceResult]) -> None:
-        nonlocal unfinished
-        with lock:
-            unfinished -= 1
-            last = unfinished == 0
-        if last or future.exception() is not None:
-            callback()
-
-    for future in futures:
-        future.add_done_callback(on_done)

@@ -6,17 +6,30 @@ One of `concurrent.futures` has a condition of its own, in case somebody waits f
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Generic, TypeAlias, TypeVar, cast
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["ResultFuture", "settle"]
+__all__ = ["ResultFuture", "call_when_settled", "settle"]
 
 _T = TypeVar("_T")
 
 _LOCK = threading.RLock()
 """One for all futures: it is held for some assignments, and never while somebody is called. A
 garbage collection meanwhile may close an engine, on the same thread."""
+
+_ENDED = "a future ends once, but this one has ended before"
+
+
+class _Countdown:
+    """Called when so many futures as are left have results, or when one has an error."""
+
+    __slots__ = ("callback", "left")
+
+    def __init__(self, callback: Callable[[], object], left: int) -> None:
+        self.callback = callback
+        self.left = left
 
 
 class ResultFuture(Generic[_T]):
@@ -25,13 +38,13 @@ class ResultFuture(Generic[_T]):
     Those who wait cannot cancel it: who works on it decides how it ends.
     """
 
-    __slots__ = ("_callbacks", "_done", "_error", "_result")
+    __slots__ = ("_countdowns", "_done", "_error", "_result")
 
     def __init__(self) -> None:
         self._done = False
         self._result: _T | None = None
         self._error: BaseException | None = None
-        self._callbacks: _Callbacks[_T] = ()
+        self._countdowns: tuple[_Countdown, ...] = ()
 
     def done(self) -> bool:
         """Whether there is a result or an error."""
@@ -43,8 +56,10 @@ class ResultFuture(Generic[_T]):
         Raises:
             TimeoutError: neither has come within `timeout` seconds.
         """
-        if (error := self.exception(timeout)) is not None:
-            raise error
+        if not self._done:
+            self._wait(timeout)
+        if self._error is not None:
+            raise self._error
         return cast(_T, self._result)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -54,21 +69,13 @@ class ResultFuture(Generic[_T]):
             TimeoutError: neither has come within `timeout` seconds.
         """
         if not self._done:
-            settled = threading.Event()
-            self.add_done_callback(lambda _: settled.set())
-            if not settled.wait(timeout):
-                raise TimeoutError
+            self._wait(timeout)
         return self._error
 
     def add_done_callback(self, callback: Callable[[ResultFuture[_T]], object]) -> None:
         """Has `callback` called with this future when it is done: on the thread that settles it,
         or here and now. What it raises concerns nobody."""
-        with _LOCK:
-            done = self._done
-            if not done:
-                self._callbacks = (*self._callbacks, callback)
-        if done:
-            _call([(self, (callback,))])
+        call_when_settled([self], partial(callback, self))
 
     def set_result(self, result: _T) -> None:
         """Ends it well; see `settle`, which does so with many."""
@@ -81,20 +88,45 @@ class ResultFuture(Generic[_T]):
             RuntimeError: it has ended before.
         """
         with _LOCK:
-            callbacks = self._end(None, error)
-        _call([(self, callbacks)])
+            if self._done:
+                raise RuntimeError(_ENDED)
+            self._error = error
+            self._done = True
+            told = []
+            for each in self._countdowns:
+                if each.left > 0:
+                    told.append(each.callback)
+                    each.left = 0
+            self._countdowns = ()
+        _call(told)
 
-    def _end(self, result: _T | None, error: BaseException | None) -> _Callbacks[_T]:
-        """Ends it, with the lock held, and returns who is to be told."""
-        if self._done:
-            raise RuntimeError("a future ends once, but this one has ended before")
-        self._result, self._error = result, error
-        self._done = True  # from here on others read the two, without the lock
-        callbacks, self._callbacks = self._callbacks, ()
-        return callbacks
+    def _wait(self, timeout: float | None) -> None:
+        settled = threading.Event()
+        call_when_settled([self], settled.set)
+        if not settled.wait(timeout):
+            raise TimeoutError
 
 
-_Callbacks: TypeAlias = tuple[Callable[[ResultFuture[_T]], object], ...]
+def call_when_settled(
+    futures: Collection[ResultFuture[Any]], callback: Callable[[], object]
+) -> None:
+    """Has `callback` called, once, when all of some futures have results, or when one has an error:
+    on the thread that settles it, or here and now. What it raises concerns nobody.
+
+    Whoever waits for all sentences of a request costs little more than who waits for one.
+    """
+    with _LOCK:
+        open_ones = [future for future in futures if not future._done]
+        now = not open_ones or any(future._error is not None for future in futures)
+        if not now:
+            countdown = _Countdown(callback, len(open_ones))
+            alone = (countdown,)
+            for future in open_ones:
+                future._countdowns = (
+                    (*future._countdowns, countdown) if future._countdowns else alone
+                )
+    if now:
+        _call([callback])
 
 
 def settle(futures: Iterable[ResultFuture[_T]], results: Iterable[_T]) -> None:
@@ -106,16 +138,20 @@ def settle(futures: Iterable[ResultFuture[_T]], results: Iterable[_T]) -> None:
     told = []
     with _LOCK:
         for future, result in zip(futures, results, strict=True):
-            if callbacks := future._end(result, None):
-                told.append((future, callbacks))
+            if future._done:
+                raise RuntimeError(_ENDED)
+            future._result = result
+            future._done = True  # from here on others read the result, without the lock
+            if future._countdowns:
+                for each in future._countdowns:
+                    each.left -= 1
+                    if not each.left:
+                        told.append(each.callback)
+                future._countdowns = ()
     _call(told)
 
 
-def _call(told: Iterable[tuple[ResultFuture[_T], _Callbacks[_T]]]) -> None:
-    calls = ((callback, future) for future, callbacks in told for callback in callbacks)
-    left = True
-    while left:
-        with suppress(BaseException):  # it ends the loop, and not the calls
-            for callback, future in calls:
-                callback(future)
-            left = False
+def _call(callbacks: Iterable[Callable[[], object]]) -> None:
+    for callback in callbacks:
+        with suppress(BaseException):
+            callback()

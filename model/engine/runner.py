@@ -9,7 +9,14 @@ from model.decoding.search import Hypothesis
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 
-__all__ = ["DecidedTokens", "FinishedSequence", "PendingResults", "Runner", "StepOutcome"]
+__all__ = [
+    "DecidedTokens",
+    "FinishedSequence",
+    "FinishedSequences",
+    "PendingResults",
+    "Runner",
+    "StepOutcome",
+]
 
 
 class FinishedSequence(NamedTuple):
@@ -20,6 +27,14 @@ class FinishedSequence(NamedTuple):
     """Best first, at least one, at most `num_hypotheses`."""
 
 
+class FinishedSequences(NamedTuple):
+    """Sequences whose searches are done; there may be many."""
+
+    sequences: list[Sequence]
+    hypotheses: list[tuple[Hypothesis, ...]]
+    """Of each, as a `FinishedSequence` has them."""
+
+
 class PendingResults(Protocol):
     """Searches that are done, and whose results are still on their way from the device."""
 
@@ -27,7 +42,7 @@ class PendingResults(Protocol):
     def sequences(self) -> list[Sequence]:
         """Whose they are; the runner has forgotten them, and needs their slots no more."""
 
-    def wait(self) -> list[FinishedSequence]:
+    def wait(self) -> FinishedSequences:
         """The results, as soon as they are there. One thread calls it, once, and any may."""
 
 

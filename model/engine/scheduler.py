@@ -41,6 +41,11 @@ worth 6 to 10 % of the tokens per second with greedy search, nothing with a beam
 _HEAVY_ADMISSION_DIVISOR = 32
 """The same for heavy ones, of whom few are encoded at a time anyway."""
 
+_LEAST_ENCODE_TOKENS = 2048
+_ENCODE_TOKENS_A_SLOT = 4
+"""So that all newcomers that an eighth of the slots has room for come at once, if they have up to
+32 tokens each: fewer at a time would leave more slots empty, and make more plans."""
+
 _LIGHT_TOKENS_A_SLOT = 4
 """A request is light up to so many source tokens, times its beam, for each slot of the engine: with
 two workers of 64 slots a sentence of 128 tokens and a beam of 4."""
@@ -80,22 +85,27 @@ class Scheduler:
     Args:
         max_slots: of the worker's runner.
         encode_token_budget: most source tokens of one plan's newcomers; a longer source goes alone.
+            When not given, enough for an eighth of the slots.
         can_pause: whether its runner can leave sequences out of its steps; see `Runner`.
     """
 
-    def __init__(self, *, max_slots: int, encode_token_budget: int, can_pause: bool = True) -> None:
+    def __init__(
+        self, *, max_slots: int, encode_token_budget: int | None = None, can_pause: bool = True
+    ) -> None:
         self.slots = SlotPool(max_slots)
-        self.running: set[Sequence] = set()
+        self.running: dict[Sequence, float] = {}
+        """With the number of steps after which each is heavy: 0 of those that are."""
         self.light_rows = 0
         """Slots of the light ones."""
-        # With the number of steps after which each is heavy.
-        self._light: dict[Sequence, float] = {}
+        self._num_light = 0
         self._num_steps = 0
         self._num_reporting = 0
         self._step_seconds = 0.001
         self._next_demotion = 0
         self._can_pause = can_pause
         self._time = TimeShare()
+        if encode_token_budget is None:
+            encode_token_budget = max(_LEAST_ENCODE_TOKENS, _ENCODE_TOKENS_A_SLOT * max_slots)
         portion = min(encode_token_budget, _HEAVY_TOKENS_A_SLOT * max_slots)
         self._encode_token_budgets = {False: encode_token_budget, True: portion}
         self._least_admitted = {
@@ -120,17 +130,17 @@ class Scheduler:
         if not (self._removed or self.running):
             return None
         removed, self._removed = tuple(self._removed), {}
-        both_run = 0 < len(self._light) < len(self.running)
+        both_run = 0 < self._num_light < len(self.running)
         paused = both_run and self._can_pause and not self._time.heavy_are_owed
         self._time.begin(
-            heavy_run=len(self._light) < len(self.running) and not paused,
+            heavy_run=self._num_light < len(self.running) and not paused,
             heavy_wait=paused or waiting.num_rows(heavy=True) > 0,
         )
         in_turns = both_run and self._can_pause and not paused
         return StepPlan(
             removed=removed,
             newcomers=tuple(newcomers),
-            active=tuple(self._light) if paused else None,
+            active=self._light() if paused else None,
             max_steps=1 if in_turns or self.can_admit(waiting, share) else self._most_steps(),
             freed_rows=self._missing_rows(waiting),
         )
@@ -150,14 +160,18 @@ class Scheduler:
 
     def finish_all(self, sequences: Collection[Sequence]) -> None:
         """Takes out sequences whose search is done, those that have not been removed before."""
-        running = [sequence for sequence in sequences if sequence in self.running]
-        self.running.difference_update(running)
-        slots = []
-        for sequence in running:
+        if not sequences:
+            return
+        slots: list[int] = []
+        for sequence in sequences:
+            last = self.running.pop(sequence, None)
+            if last is None:
+                continue
             slots += sequence.slots
             if sequence.on_decided is not None:
                 self._num_reporting -= sequence.reports
-            if self._light.pop(sequence, None) is not None:
+            if last:
+                self._num_light -= 1
                 self.light_rows -= sequence.beam_size
             sequence.status = SequenceStatus.FINISHED
         self.slots.release(slots)
@@ -211,7 +225,7 @@ class Scheduler:
         """
         heavy_first = self._time.heavy_are_owed or not self._can_pause
         for heavy in (heavy_first, not heavy_first):
-            if heavy and self._light and not heavy_first:
+            if heavy and self._num_light and not heavy_first:
                 break  # it would pause
             least = 1 if others_come else self._least_admitted[heavy]
             rows = min(waiting.num_rows(heavy), least)
@@ -257,8 +271,10 @@ class Scheduler:
         return newcomers
 
     def _begin(self, sequences: list[Sequence], heavy: bool, now: float) -> None:
-        slots = self.slots.acquire(sum([sequence.beam_size for sequence in sequences]))
+        rows = sum([sequence.beam_size for sequence in sequences])
+        slots = self.slots.acquire(rows)
         begin = 0
+        last = 0.0
         for sequence in sequences:
             end = begin + sequence.beam_size
             sequence.slots = slots[begin:end]
@@ -267,20 +283,26 @@ class Scheduler:
             sequence.scheduled_at = now
             if sequence.on_decided is not None:
                 self._num_reporting += sequence.reports
-        self.running.update(sequences)
-        if not heavy:
-            for sequence in sequences:
+            if not heavy:
                 steps = sequence.light_steps
-                self._light[sequence] = math.inf if steps is None else self._num_steps + steps
-                self.light_rows += sequence.beam_size
+                last = math.inf if steps is None else self._num_steps + steps
+            self.running[sequence] = last
+        if not heavy:
+            self._num_light += len(sequences)
+            self.light_rows += rows
+
+    def _light(self) -> tuple[Sequence, ...]:
+        return tuple([sequence for sequence, last in self.running.items() if last])
 
     def _demote(self) -> None:
         """Those who have been light for long enough are heavy now. Looked at now and then only."""
         if self._num_steps < self._next_demotion:
             return
         self._next_demotion = self._num_steps + MAX_STEPS
-        for sequence in [each for each, last in self._light.items() if last <= self._num_steps]:
-            del self._light[sequence]
+        due = self._num_steps
+        for sequence in [each for each, last in self.running.items() if 0 < last <= due]:
+            self.running[sequence] = 0
+            self._num_light -= 1
             self.light_rows -= sequence.beam_size
 
 

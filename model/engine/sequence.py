@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import NamedTuple
+
+import numpy as np
 
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
@@ -15,7 +16,14 @@ from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.named_rows import named_rows
 from model.engine.result_future import ResultFuture
 
-__all__ = ["FinishReason", "Sequence", "SequenceResult", "SequenceStatus", "results_of"]
+__all__ = [
+    "FinishReason",
+    "Sequence",
+    "SequenceResult",
+    "SequenceStatus",
+    "results_of",
+    "source_of",
+]
 
 
 class SequenceStatus(Enum):
@@ -46,56 +54,85 @@ class SequenceResult(NamedTuple):
     """From submission."""
 
 
-@dataclass(eq=False, kw_only=True, slots=True)
 class Sequence:
-    """A source, how to search for its target, and where it stands."""
+    """A source, how to search for its target, and where it stands.
 
-    source_ids: tuple[int, ...]
-    """Ends with the end token."""
-    generation: GenerationConfig
-    options: SequenceOptions = NO_OPTIONS
-    max_new_tokens: int
-    """Most target tokens, prefix and end token included: `generation`'s wish within the model's
-    limits."""
-    arrived_at: float
-    """Monotonic seconds, as are all times here."""
-    deadline: float | None = None
-    priority: Priority = Priority.INTERACTIVE
-    light_steps: int | None = None
-    """Decode steps after which it counts as heavy (see `scheduler`): 0 is from the start, None is
-    never."""
-    future: ResultFuture[SequenceResult] = field(default_factory=ResultFuture)
-    second_pass: SecondPass | None = None
-    """Set if it is a further search for its source."""
-    on_decided: Callable[[tuple[int, ...]], None] | None = None
-    """Called on an engine's thread with tokens that its best hypothesis will have, behind those of
-    the calls before; None if nobody asks."""
+    There are tens of thousands in a second: they are cheap to make.
 
-    # Of the above, which is not changed any more.
-    beam_size: int = field(init=False)
-    """Slots it needs."""
-    source_len: int = field(init=False)
-    """Tokens to encode."""
-    heavy: bool = field(init=False)
-    """Whether it counts as heavy from the start."""
+    Args:
+        source: token ids, int32 one behind the other (`source_of`); the last is the end token.
+        generation: how to search.
+        max_new_tokens: most target tokens, prefix and end token included: `generation`'s wish
+            within the model's limits.
+        arrived_at: monotonic seconds, as are all times here.
+        options: what is its own.
+        deadline: when it is too late.
+        priority: whether others go first.
+        light_steps: decode steps after which it counts as heavy (see `scheduler`): 0 is from the
+            start, None is never.
+        on_decided: called on an engine's thread with tokens that its best hypothesis will have,
+            behind those of the calls before; None if nobody asks.
+        future: what its result is put into; a new one when not given.
+        second_pass: set if it is a further search for its source.
+    """
 
-    # The scheduler's.
-    status: SequenceStatus = SequenceStatus.WAITING
-    slots: list[int] = field(default_factory=list)
-    """One for each hypothesis; the first also names the source's cross-attention entry. Set on
-    admission and never changed: a sequence that has finished does not own them any more."""
-    scheduled_at: float = 0.0
+    __slots__ = (
+        "arrived_at", "beam_size", "deadline", "encode_seconds", "encoded_at", "first_token_at",
+        "future", "generation", "heavy", "light_steps", "max_new_tokens", "on_decided", "options",
+        "priority", "scheduled_at", "second_pass", "slots", "source", "source_len", "status",
+        "waits_in",
+    )  # fmt: skip
 
-    # The runner's.
-    encode_seconds: float = 0.0
-    encoded_at: float = 0.0
-    first_token_at: float = 0.0
-    """When the first decode step had ended."""
+    def __init__(
+        self,
+        source: bytes,
+        generation: GenerationConfig,
+        max_new_tokens: int,
+        arrived_at: float,
+        options: SequenceOptions = NO_OPTIONS,
+        deadline: float | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+        light_steps: int | None = None,
+        on_decided: Callable[[tuple[int, ...]], None] | None = None,
+        future: ResultFuture[SequenceResult] | None = None,
+        second_pass: SecondPass | None = None,
+    ) -> None:
+        self.source = source
+        self.generation = generation
+        self.max_new_tokens = max_new_tokens
+        self.arrived_at = arrived_at
+        self.options = options
+        self.deadline = deadline
+        self.priority = priority
+        self.light_steps = light_steps
+        self.on_decided = on_decided
+        self.future: ResultFuture[SequenceResult] = future or ResultFuture()
+        self.second_pass = second_pass
+        # Of the above, which is not changed any more.
+        self.beam_size = generation.beam_size
+        """Slots it needs."""
+        self.source_len = len(source) // 4
+        """Tokens to encode."""
+        self.heavy = light_steps == 0 or priority is Priority.BATCH
+        """Whether it counts as heavy from the start."""
+        # The queue's and the scheduler's.
+        self.waits_in: object = None
+        """The request with which it waits; None when it does not."""
+        self.status = SequenceStatus.WAITING
+        self.slots: list[int] = []
+        """One for each hypothesis; the first also names the source's cross-attention entry. Set on
+        admission and never changed: a sequence that has finished does not own them any more."""
+        self.scheduled_at = 0.0
+        # The runner's.
+        self.encode_seconds = 0.0
+        self.encoded_at = 0.0
+        self.first_token_at = 0.0
+        """When the first decode step had ended."""
 
-    def __post_init__(self) -> None:
-        self.beam_size = self.generation.beam_size
-        self.source_len = len(self.source_ids)
-        self.heavy = self.light_steps == 0 or self.priority is Priority.BATCH
+    @property
+    def source_ids(self) -> tuple[int, ...]:
+        """The source's tokens."""
+        return tuple(np.frombuffer(self.source, np.int32).tolist())
 
     @property
     def reports(self) -> bool:
@@ -115,13 +152,28 @@ class Sequence:
         following = second_pass(hypotheses, first, self.second_pass)
         if following is None or len(following.options.target_prefix) >= self.max_new_tokens:
             return None
-        return replace(
-            self,
-            options=following.options,
-            second_pass=following,
-            status=SequenceStatus.WAITING,
-            slots=[],
+        return Sequence(
+            self.source,
+            self.generation,
+            self.max_new_tokens,
+            self.arrived_at,
+            following.options,
+            self.deadline,
+            self.priority,
+            self.light_steps,
+            self.on_decided,
+            self.future,
+            following,
         )
+
+
+def source_of(token_ids: SequenceOf[int]) -> bytes:
+    """Token ids as a `Sequence` has them.
+
+    Raises:
+        OverflowError: one of them has more than 32 bits.
+    """
+    return np.fromiter(token_ids, np.int32, len(token_ids)).tobytes()
 
 
 def results_of(

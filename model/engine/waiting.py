@@ -18,8 +18,8 @@ have finished, which each of them does within its own limit of tokens.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as SequenceOf
 from itertools import islice
 
@@ -38,6 +38,29 @@ _LIGHT, _HEAVY, _BATCH = range(3)
 of Priority.INTERACTIVE, those of Priority.BATCH."""
 
 
+class _Request:
+    """The sequences of one request that wait, in their order."""
+
+    __slots__ = ("count", "line", "sequences")
+
+    def __init__(self, sequences: Iterable[Sequence], line: int) -> None:
+        self.sequences = deque(sequences)
+        """With some that have been removed: these do not wait in it any more."""
+        self.count = len(self.sequences)
+        """Without those."""
+        self.line = line
+
+    def first(self) -> Sequence:
+        """Who is next; there is one."""
+        while (sequence := self.sequences[0]).waits_in is not self:
+            self.sequences.popleft()
+        return sequence
+
+    def waiting(self) -> Iterator[Sequence]:
+        """Who has not been removed."""
+        return (sequence for sequence in self.sequences if sequence.waits_in is self)
+
+
 class WaitingQueue:
     """A bounded queue of sequences, fair between requests. Each operation takes constant time."""
 
@@ -49,21 +72,19 @@ class WaitingQueue:
         self.waiting_since: float | None = None
         """When the first of those arrived since whom somebody has always waited; None when nobody
         waits."""
-        # By the number of their request, in the order of their turns. Ordered dictionaries, for a
-        # plain one passes over all that have left it before it finds its first.
-        self._requests: tuple[OrderedDict[int, OrderedDict[Sequence, None]], ...] = tuple(
+        # In the order of their turns. Ordered dictionaries, for a plain one passes over all that
+        # have left it before it finds its first.
+        self._requests: tuple[OrderedDict[_Request, None], ...] = tuple(
             OrderedDict() for _ in range(3)
         )
-        """By line, request and sequence."""
+        """By line, those of whom somebody waits."""
+        self._count = 0
         self._num_rows = [0] * 3
-        self._place_of: dict[Sequence, tuple[int, int]] = {}
-        """Line and number of its request."""
-        self._num_requests = 0
         self._turns_since_batch = 0
 
     def __len__(self) -> int:
         """Sequences."""
-        return len(self._place_of)
+        return self._count
 
     def add(self, sequences: SequenceOf[Sequence], *, admitted: bool = False) -> None:
         """Puts the sequences of one request, all heavy or all light, in, all or none.
@@ -87,10 +108,12 @@ class WaitingQueue:
             )
         if self.waiting_since is None:
             self.waiting_since = sequences[0].arrived_at
-        self._num_requests += 1
         line = _line(sequences[0])
-        self._requests[line][self._num_requests] = OrderedDict.fromkeys(sequences)
-        self._place_of |= dict.fromkeys(sequences, (line, self._num_requests))
+        request = _Request(sequences, line)
+        for sequence in sequences:
+            sequence.waits_in = request
+        self._requests[line][request] = None
+        self._count += len(sequences)
         self._num_rows[line] += sum([sequence.beam_size for sequence in sequences])
         self.num_source_tokens += sum([sequence.source_len for sequence in sequences])
 
@@ -108,7 +131,7 @@ class WaitingQueue:
         line = _line(sequences[0])
         ahead = _sequences_ahead(self._requests[line], len(sequences))
         for requests in self._requests[:line]:
-            ahead += sum(map(len, requests.values()))
+            ahead += sum([request.count for request in requests])
         return ahead * self.num_source_tokens // max(1, len(self))
 
     def before(self, sequences: SequenceOf[Sequence]) -> Iterator[Sequence]:
@@ -117,10 +140,10 @@ class WaitingQueue:
         """
         line = _line(sequences[0])
         for requests in self._requests[:line]:
-            for waiting in requests.values():
-                yield from waiting
-        for waiting in self._requests[line].values():
-            yield from islice(waiting, len(sequences))
+            for request in requests:
+                yield from request.waiting()
+        for request in self._requests[line]:
+            yield from islice(request.waiting(), len(sequences))
 
     def num_rows(self, heavy: bool) -> int:
         """Slots that the heavy ones, or the light ones, need together."""
@@ -136,7 +159,7 @@ class WaitingQueue:
     def peek(self, heavy: bool) -> Sequence:
         """Who is next of the heavy ones, or of the light ones; there must be one."""
         line = self._next_heavy_line() if heavy else _LIGHT
-        return next(iter(next(iter(self._requests[line].values()))))
+        return next(iter(self._requests[line])).first()
 
     def pop(self, heavy: bool) -> Sequence:
         """Takes out who is next; there must be one."""
@@ -161,44 +184,48 @@ class WaitingQueue:
             requests = self._requests[line]
             if not requests:
                 break
-            number, waiting = next(iter(requests.items()))
-            sequence = next(iter(waiting))
-            rows += sequence.beam_size
-            tokens += sequence.source_len
-            if rows > free_rows or tokens > most_tokens:
+            request, _ = requests.popitem(last=False)
+            sequence = request.first()
+            size, length = sequence.beam_size, sequence.source_len
+            if rows + size > free_rows or tokens + length > most_tokens:
+                requests[request] = None
+                requests.move_to_end(request, last=False)
                 break
-            del waiting[sequence], self._place_of[sequence]
-            if waiting:
-                requests.move_to_end(number)
-            else:
-                del requests[number]
-            self._num_rows[line] -= sequence.beam_size
-            self.num_source_tokens -= sequence.source_len
+            rows += size
+            tokens += length
+            request.sequences.popleft()
+            request.count -= 1
+            if request.count:
+                requests[request] = None
+            sequence.waits_in = None
+            self._num_rows[line] -= size
             found.append(sequence)
-            if line == _BATCH or not self._requests[_BATCH]:
-                self._turns_since_batch = 0
-            elif heavy:
-                self._turns_since_batch += 1
-        if not self._place_of:
-            self.waiting_since = None
+            if heavy:
+                self._turns_since_batch = 0 if line == _BATCH else self._turns_since_batch + 1
+        if not self._requests[_BATCH]:
+            self._turns_since_batch = 0
+        self._left(len(found), tokens)
         return found
 
     def remove(self, sequence: Sequence) -> bool:
         """Takes a sequence out, wherever it stands; False when it does not wait."""
-        place = self._place_of.pop(sequence, None)
-        if place is None:
+        request = sequence.waits_in
+        if request is None:
             return False
-        line, number = place
-        requests = self._requests[line]
-        waiting = requests[number]
-        del waiting[sequence]
-        if not waiting:
-            del requests[number]
-        self._num_rows[line] -= sequence.beam_size
-        self.num_source_tokens -= sequence.source_len
-        if not self._place_of:
-            self.waiting_since = None
+        assert isinstance(request, _Request)
+        sequence.waits_in = None
+        request.count -= 1
+        if not request.count:
+            del self._requests[request.line][request]
+        self._num_rows[request.line] -= sequence.beam_size
+        self._left(1, sequence.source_len)
         return True
+
+    def _left(self, count: int, num_tokens: int) -> None:
+        self._count -= count
+        self.num_source_tokens -= num_tokens
+        if not self._count:
+            self.waiting_since = None
 
     def _next_heavy_line(self) -> int:
         if not self._requests[_HEAVY]:
@@ -213,8 +240,6 @@ def _line(sequence: Sequence) -> int:
     return _HEAVY if sequence.heavy else _LIGHT
 
 
-def _sequences_ahead(
-    requests: OrderedDict[int, OrderedDict[Sequence, None]], num_sequences: int
-) -> int:
+def _sequences_ahead(requests: Iterable[_Request], num_sequences: int) -> int:
     """Each of the requests has as many turns as the newcomer, if it has sequences for them."""
-    return sum(min(len(waiting), num_sequences) for waiting in requests.values())
+    return sum([min(request.count, num_sequences) for request in requests])

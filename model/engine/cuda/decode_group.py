@@ -32,7 +32,7 @@ def buckets_for_sequences(capacity: int) -> list[int]:
 
 
 class DecodeGroup:
-    """Sequences in a table without gaps: those that leave are replaced by the last ones.
+    """Sequences in a table without gaps, in the order in which they came.
 
     Sequences come and go by the dozen, in every step: their slots are kept in arrays.
 
@@ -71,6 +71,10 @@ class DecodeGroup:
         """The leads as of the last upload; None when they have changed."""
         self._rows = stream.upload(self._table)
         self._flags = stream.upload(np.zeros(capacity, dtype=np.int32))
+        self._views = {
+            bucket: (self._rows[:bucket], self._flags[:bucket]) for bucket in self.buckets
+        }
+        """What a step of so many sequences reads and writes."""
         self._graphs: dict[int, Callable[[], None]] = {}
 
     def __len__(self) -> int:
@@ -87,14 +91,13 @@ class DecodeGroup:
         """Takes sequences out, by their leads, and returns their slots."""
         places = self._places[leads]
         slots: Slots = self._table[places]
-        size = self._size - len(leads)
-        stays = np.ones(len(leads), dtype=np.bool_)
-        stays[places[places >= size] - size] = False
-        gaps, last = places[places < size], size + np.flatnonzero(stays)
-        self._table[gaps] = self._table[last]
-        self._places[self._table[gaps, 0]] = gaps
-        self._table[size : self._size] = self._spare
-        self._size = size
+        stay = np.ones(self._size, dtype=np.bool_)
+        stay[places] = False
+        left = self._table[: self._size][stay]
+        self._table[: len(left)] = left
+        self._table[len(left) : self._size] = self._spare
+        self._size = len(left)
+        self._places[left[:, 0]] = np.arange(len(left), dtype=np.int32)
         self._uploaded = None
         return slots
 
@@ -107,25 +110,22 @@ class DecodeGroup:
         """
         bucket = self.buckets[bisect_left(self.buckets, self._size)]
         graph = self.graph(bucket)
+        rows, flags = self._views[bucket]
         if self._uploaded is None:
             self._uploaded = self._table[: self._size, 0].copy()
-            self._stream.upload(self._table[:bucket], self._rows[:bucket])
+            self._stream.upload(self._table[:bucket], rows)
         graph()
-        return self._uploaded, self._stream.download(self._flags[:bucket])
+        return self._uploaded, self._stream.download(flags)
 
     def graph(self, bucket: int) -> Callable[[], None]:
         """What queues a step of `bucket` sequences; captured when first asked for."""
         if self.lexical:
-            return lambda: self._stream.run(
-                lambda: self._step(self._rows[:bucket], self._flags[:bucket])
-            )
+            return lambda: self._stream.run(lambda: self._step(*self._views[bucket]))
         if bucket not in self._graphs:
             # Capturing executes a step: one in which nobody takes part.
             self._stream.run(self._empty)
             self._uploaded = None
-            self._graphs[bucket] = self._stream.capture(
-                lambda: self._step(self._rows[:bucket], self._flags[:bucket])
-            )
+            self._graphs[bucket] = self._stream.capture(lambda: self._step(*self._views[bucket]))
         return self._graphs[bucket]
 
     def _empty(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from collections.abc import Sequence as SequenceOf
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ _TOKENS_PER_BLOCK = 8
 class PackedSources(NamedTuple):
     """What `DeviceModel.encode` reads, padded to the sizes of a bucket."""
 
+    flat: NDArray[np.int32]
+    """Both of the following, which view it, in one piece."""
     tokens: NDArray[np.int32]
     """(3, N): ids, leads, positions; the lead is -1 behind the last source."""
     blocks: NDArray[np.int32]
@@ -43,45 +45,62 @@ def max_blocks(bucket: int) -> int:
     return bucket // _TOKENS_PER_BLOCK
 
 
-def pack(sequences: Iterable[Sequence], buckets: list[int], pad_id: int) -> Iterator[PackedSources]:
-    """All sources, in their order, in batches that fill the largest bucket at most."""
-    left = list(sequences)
-    lengths = np.array([sequence.source_len for sequence in left], dtype=np.int32)
-    most_blocks = max_blocks(buckets[-1])
-    while left:
-        tokens = np.cumsum(lengths)
-        blocks = np.cumsum(-(-lengths // PACKED_BLOCK))
-        count = max(1, int(np.count_nonzero((tokens <= buckets[-1]) & (blocks <= most_blocks))))
-        yield _packed(left[:count], lengths[:count], buckets, pad_id)
-        left, lengths = left[count:], lengths[count:]
+def pack(
+    sequences: SequenceOf[Sequence],
+    leads: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+    buckets: list[int],
+    pad_id: int,
+) -> Iterator[PackedSources]:
+    """All sources, in their order, in batches that fill the largest bucket at most.
+
+    Args:
+        sequences: S of them.
+        leads: (S,) the first slot of each.
+        lengths: (S,) tokens of each.
+        buckets: sizes of batches.
+        pad_id: fills what is left of them.
+    """
+    most, most_blocks = buckets[-1], max_blocks(buckets[-1])
+    num_blocks = (lengths + (PACKED_BLOCK - 1)) // PACKED_BLOCK
+    begin = 0
+    while begin < len(sequences):
+        end = len(sequences)
+        if lengths[begin:].sum() > most or num_blocks[begin:].sum() > most_blocks:
+            fits = lengths[begin:].cumsum() <= most
+            fits &= num_blocks[begin:].cumsum() <= most_blocks
+            end = begin + max(1, int(np.count_nonzero(fits)))
+        tokens = b"".join([sequence.source for sequence in sequences[begin:end]])
+        part = slice(begin, end)
+        yield _packed(tokens, leads[part], lengths[part], num_blocks[part], buckets, pad_id)
+        begin = end
 
 
 def _packed(
-    sequences: list[Sequence], lengths: NDArray[np.int32], buckets: list[int], pad_id: int
+    token_ids: bytes,
+    leads: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+    num_blocks: NDArray[np.int32],
+    buckets: list[int],
+    pad_id: int,
 ) -> PackedSources:
-    num_tokens = int(lengths.sum())
-    starts = _exclusive_sums(lengths)
-    num_blocks = -(-lengths // PACKED_BLOCK)
-    used_blocks = int(num_blocks.sum())
+    num_tokens, used_blocks = len(token_ids) // 4, int(num_blocks.sum())
     bucket = next(
         bucket for bucket in buckets if num_tokens <= bucket and used_blocks <= max_blocks(bucket)
     )
-    tokens = np.zeros((3, bucket), dtype=np.int32)
-    tokens[:2] = [[pad_id], [-1]]
-    ids = chain.from_iterable([sequence.source_ids for sequence in sequences])
-    tokens[0, :num_tokens] = np.fromiter(ids, dtype=np.int32, count=num_tokens)
-    leads = np.array([sequence.slots[0] for sequence in sequences], dtype=np.int32)
+    flat = np.zeros(3 * (bucket + max_blocks(bucket)), dtype=np.int32)
+    tokens, blocks = flat[: 3 * bucket].reshape(3, -1), flat[3 * bucket :].reshape(-1, 3)
+    ends = lengths.cumsum(dtype=np.int32)
+    starts = ends - lengths
+    tokens[0, :num_tokens] = np.frombuffer(token_ids, dtype=np.int32)
+    tokens[0, num_tokens:] = pad_id
     tokens[1, :num_tokens] = leads.repeat(lengths)
-    tokens[2, :num_tokens] = np.arange(num_tokens) - starts.repeat(lengths)
-
-    blocks = np.zeros((max_blocks(bucket), 3), dtype=np.int32)
+    tokens[1, num_tokens:] = -1
+    tokens[2, :num_tokens] = np.arange(num_tokens, dtype=np.int32) - starts.repeat(lengths)
     used = blocks[:used_blocks]
-    nth = np.arange(used_blocks) - _exclusive_sums(num_blocks).repeat(num_blocks)
+    # The first block of each source begins where this does, and the others behind it.
+    first = starts - PACKED_BLOCK * (num_blocks.cumsum(dtype=np.int32) - num_blocks)
+    used[:, 0] = PACKED_BLOCK * np.arange(used_blocks, dtype=np.int32) + first.repeat(num_blocks)
     used[:, 1] = starts.repeat(num_blocks)
-    used[:, 0] = used[:, 1] + nth * PACKED_BLOCK
-    used[:, 2] = used[:, 1] + lengths.repeat(num_blocks)
-    return PackedSources(tokens, blocks)
-
-
-def _exclusive_sums(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.cumsum(values, dtype=np.int32) - values
+    used[:, 2] = ends.repeat(num_blocks)
+    return PackedSources(flat, tokens, blocks)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.decoding.search import Hypothesis
+from model.decoding.sequence_options import NO_OPTIONS
 from model.engine.cuda.decode_group import Slots
 from model.engine.cuda.kernels.slot_memory import SlotMemory
 from model.engine.cuda.lexical import HostSearch
-from model.engine.cuda.search_trace import SearchTraces
+from model.engine.cuda.search_trace import SearchColumns, SearchTraces
 from model.engine.cuda.stream import DeviceStream, Mark
-from model.engine.named_rows import named_rows
-from model.engine.runner import FinishedSequence
+from model.engine.runner import FinishedSequences
 from model.engine.sequence import Sequence
 
 __all__ = ["DoneSearches", "FetchedResults"]
@@ -27,6 +28,7 @@ class DoneSearches(NamedTuple):
 
     sequences: list[Sequence]
     slots: Slots
+    columns: SearchColumns
     num_ended: NDArray[np.int32]
     """(S,) hypotheses that have ended."""
     searches: list[HostSearch | None]
@@ -42,9 +44,14 @@ class DoneSearches(NamedTuple):
             cls(
                 [sequence for part in same for sequence in part.sequences],
                 np.concatenate([part.slots for part in same]),
+                SearchColumns(
+                    *map(np.concatenate, zip(*[part.columns for part in same], strict=True))
+                ),
                 np.concatenate([part.num_ended for part in same]),
                 [search for part in same for search in part.searches],
             )
+            if len(same) > 1
+            else same[0]
             for same in by_beams.values()
         ]
 
@@ -70,7 +77,8 @@ class FetchedResults:
         rows = np.concatenate([each.slots for each in done], axis=None).astype(np.int64)
         trace, copied = stream.fetch(memory.trace, rows)
         attended, marks = None, [copied]
-        if any(seq.options.align_to is not None for each in done for seq in each.sequences):
+        bound = [seq for each in done for seq in each.sequences if seq.options is not NO_OPTIONS]
+        if any(sequence.options.align_to is not None for sequence in bound):
             attended, copied = stream.fetch(memory.attended, rows)
             marks.append(copied)
         return cls(done=done, trace=trace, attended=attended, marks=marks)
@@ -80,13 +88,13 @@ class FetchedResults:
         """Whose results they are."""
         return [sequence for each in self.done for sequence in each.sequences]
 
-    def wait(self) -> list[FinishedSequence]:
+    def wait(self) -> FinishedSequences:
         """The results. On any thread."""
         for mark in self.marks:
             mark.wait()
         trace = self.trace.numpy()
         attended = None if self.attended is None else self.attended.numpy()
-        finished: list[FinishedSequence] = []
+        hypotheses: list[tuple[Hypothesis, ...]] = []
         begin = 0
         for each in self.done:
             end = begin + each.slots.size
@@ -95,7 +103,8 @@ class FetchedResults:
                 each.slots.shape[1],
                 None if attended is None else attended[begin:end],
             )
-            found = traces.hypotheses(each.sequences, each.num_ended, each.searches)
-            finished += named_rows(FinishedSequence, each.sequences, found)
+            hypotheses += traces.hypotheses(
+                each.sequences, each.columns, each.num_ended, each.searches
+            )
             begin = end
-        return finished
+        return FinishedSequences(self.sequences, hypotheses)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,12 +35,13 @@ from model.engine.cuda.kernels.slot_memory import (
     SlotMemory,
     allowed_words,
     option_columns,
+    option_row,
 )
 from model.engine.cuda.lexical import HostConstraints, HostSearch
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.program import DeviceProgram
 from model.engine.cuda.results import DoneSearches, FetchedResults
-from model.engine.cuda.search_trace import SearchTraces
+from model.engine.cuda.search_trace import SearchColumns, SearchTraces
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
 from model.engine.runner import DecidedTokens, StepOutcome
 from model.engine.scheduler import StepPlan
@@ -56,6 +58,8 @@ it does so even if the host is late by a step, as when another thread has the in
 _USUAL_BEAMS = (1, GenerationConfig().beam_size)
 """Searches whose graphs are captured in advance; others are when they come for the first time."""
 
+
+_LIMIT_REPEATS = option_row("limit_repeats")
 
 _Kind = tuple[int, bool, bool, bool, bool]
 """Which sequences are decoded together: see `CudaRunner._decode_group`."""
@@ -166,10 +170,10 @@ class CudaRunner:
         self._decode_groups: dict[_Kind, DecodeGroup] = {}
         # Of each running sequence at its lead, the first of its slots:
         self._owners = np.full(self.max_slots, None, dtype=object)
-        self._group_of = np.full(self.max_slots, None, dtype=object)
         self._tickets = np.zeros(self.max_slots, dtype=np.int64)
         """A number that no other sequence has; 0 of a lead is nobody's."""
         self._last_ticket = 0
+        self._columns = SearchColumns.by_lead(self.max_slots)
         self._in_flight: deque[_Step] = deque()
         self._admissions: list[_Admission] = []
         self._num_running = 0
@@ -226,7 +230,6 @@ class CudaRunner:
         with suppress(RuntimeError):  # a device that is lost has nothing to wait for
             self._stream.settle()
         self._owners.fill(None)
-        self._group_of.fill(None)
         self._ended.clear()
         self._num_running = 0
         self._num_told.clear()
@@ -277,10 +280,8 @@ class CudaRunner:
         """Those who have left, of whom some may be done already."""
         left: dict[DecodeGroup, list[int]] = {}
         for sequence in sequences:
-            lead = sequence.slots[0]
-            group = self._group_of[lead]
-            if group is not None and self._owners[lead] is sequence:
-                left.setdefault(group, []).append(lead)
+            if self._owners[(lead := sequence.slots[0])] is sequence:
+                left.setdefault(self._decode_group(*_kind(sequence)), []).append(lead)
         for group, leads in left.items():
             self._take_out(group, np.array(leads, dtype=np.int32))
             self._num_running -= len(leads)
@@ -292,7 +293,7 @@ class CudaRunner:
         slots = group.remove(leads)
         sequences: list[Sequence] = self._owners[leads].tolist()
         self._tickets[leads] = 0
-        self._owners[leads] = self._group_of[leads] = None
+        self._owners[leads] = None
         if self._num_told:
             for sequence in sequences:
                 self._num_told.pop(sequence, None)
@@ -301,72 +302,78 @@ class CudaRunner:
     def _admit(self, newcomers: tuple[Sequence, ...]) -> None:
         """Queued behind the steps in flight, which may still work on the slots' last owners."""
         began = self._stream.mark()
-        for batch in pack(newcomers, self._source_buckets, self.model_config.eos_id):
+        leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int32)
+        lengths = np.array([sequence.source_len for sequence in newcomers], dtype=np.int32)
+        pad_id = self.model_config.eos_id
+        for batch in pack(newcomers, leads, lengths, self._source_buckets, pad_id):
             self._encode(batch)
-        self._begin_searches(newcomers)
+        self._begin_searches(newcomers, leads, lengths)
         self._admissions.append(
             _Admission(sequences=newcomers, began=began, ended=self._stream.mark())
         )
-        kinds: dict[_Kind, list[Sequence]] = {}
+        members: dict[_Kind, list[Sequence]] = {}
         for sequence in newcomers:
-            kinds.setdefault(_kind(sequence), []).append(sequence)
-        for kind, members in kinds.items():
-            group = self._decode_group(*kind)
-            slots = np.array([sequence.slots for sequence in members], dtype=np.int32)
-            leads = slots[:, 0]
-            group.add(slots)
-            first, self._last_ticket = self._last_ticket + 1, self._last_ticket + len(slots)
-            self._tickets[leads] = np.arange(first, self._last_ticket + 1)
-            self._owners[leads] = members
-            self._group_of[leads] = group
+            members.setdefault(_kind(sequence), []).append(sequence)
+        for kind, sequences in members.items():
+            self._join(self._decode_group(*kind), sequences)
         self._num_running += len(newcomers)
-        for sequence in newcomers:
-            if sequence.on_decided is not None and sequence.reports:
+        for sequence in [each for each in newcomers if each.on_decided is not None]:
+            if sequence.reports:
                 self._num_told[sequence] = 0
+
+    def _join(self, group: DecodeGroup, sequences: list[Sequence]) -> None:
+        slots = np.array(
+            list(chain.from_iterable([sequence.slots for sequence in sequences])), dtype=np.int32
+        ).reshape(-1, group.num_beams)
+        leads = slots[:, 0]
+        group.add(slots)
+        first, self._last_ticket = self._last_ticket + 1, self._last_ticket + len(slots)
+        self._tickets[leads] = np.arange(first, self._last_ticket + 1)
+        self._owners[leads] = sequences
 
     def _encode(self, batch: PackedSources) -> None:
         buffer, graph = self._encoder(batch.tokens.shape[1])
-        self._stream.upload(np.concatenate([batch.tokens, batch.blocks], axis=None), buffer)
+        self._stream.upload(batch.flat, buffer)
         graph()
 
-    def _begin_searches(self, newcomers: tuple[Sequence, ...]) -> None:
+    def _begin_searches(
+        self,
+        newcomers: tuple[Sequence, ...],
+        leads: NDArray[np.int32],
+        lengths: NDArray[np.int32],
+    ) -> None:
         integers, factors = option_columns([sequence.generation for sequence in newcomers])
-        counters = np.zeros((len(Counter), len(newcomers)), dtype=np.int32)
+        columns = np.zeros((len(Counter) + len(integers), len(newcomers)), dtype=np.int32)
+        counters, columns[len(Counter) :] = columns[: len(Counter)], integers
         counters[Counter.LIMIT] = [sequence.max_new_tokens for sequence in newcomers]
-        counters[Counter.SOURCE_LEN] = [len(sequence.source_ids) for sequence in newcomers]
-        for place, sequence in enumerate(newcomers):
-            if sequence.generation.limit_repeats:
-                counters[Counter.SOURCE_COPIES, place] = most_copies(sequence.source_ids)
-        bound = [
-            (place, sequence)
-            for place, sequence in enumerate(newcomers)
-            if sequence.options is not NO_OPTIONS
-        ]
-        for place, sequence in bound:
-            counters[Counter.GIVEN, place] = len(sequence.options.target_prefix)
-            if (among := sequence.options.align_to) is not None:
-                counters[Counter.ALIGN_FIRST, place] = among.start
-                counters[Counter.ALIGN_END, place] = among.stop
-        self._write_searches(newcomers, np.concatenate([counters, integers]), factors)
+        counters[Counter.SOURCE_LEN] = lengths
+        for place in np.flatnonzero(integers[_LIMIT_REPEATS]).tolist():
+            counters[Counter.SOURCE_COPIES, place] = most_copies(newcomers[place].source_ids)
+        bound = [sequence for sequence in newcomers if sequence.options is not NO_OPTIONS]
         if bound:
-            self._bind([sequence for _, sequence in bound])
+            for place, sequence in enumerate(newcomers):
+                counters[Counter.GIVEN, place] = len(sequence.options.target_prefix)
+                if (among := sequence.options.align_to) is not None:
+                    counters[Counter.ALIGN_FIRST, place] = among.start
+                    counters[Counter.ALIGN_END, place] = among.stop
+        self._columns.put(leads, counters[Counter.GIVEN], integers, factors)
+        self._write_searches(leads, columns, factors)
+        if bound:
+            self._bind(bound)
 
     def _write_searches(
         self,
-        newcomers: tuple[Sequence, ...],
+        leads: NDArray[np.int32],
         counters: NDArray[np.int32],
         factors: NDArray[np.float64],
     ) -> None:
         """Uploads columns of two tables and where they belong in one piece: calls cost more."""
-        leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int64)
-        pieces: list[NDArray[Any]] = [leads, factors, counters]
-        sent = self._stream.upload(
-            np.concatenate([np.ascontiguousarray(piece).view(np.uint8) for piece in pieces], None)
-        )
-        ends = np.cumsum([piece.nbytes for piece in pieces]).tolist()
-        index = sent[: ends[0]].view(torch.int64)
-        values = sent[ends[0] : ends[1]].view(torch.float64).view(factors.shape)
-        columns = sent[ends[1] :].view(torch.int32).view(counters.shape)
+        pieces = [leads.astype(np.int64).tobytes(), factors.tobytes(), counters.tobytes()]
+        sent = self._stream.upload(np.frombuffer(bytearray().join(pieces), np.uint8))
+        index, values, columns = torch.split(sent, [len(piece) for piece in pieces])
+        index = index.view(torch.int64)
+        values = values.view(torch.float64).view(factors.shape)
+        columns = columns.view(torch.int32).view(counters.shape)
         memory = self._memory
 
         def write() -> None:
@@ -490,13 +497,14 @@ class CudaRunner:
             # Of steps whose seconds are known, or what a row takes would look like less.
             outcome.rows += len(leads) * group.num_beams
             ended = flags.numpy()[: len(leads)]
-            places = np.flatnonzero(ended)
+            places = ended.nonzero()[0]
             # Who was removed, or seen before, is not asked for any more.
-            known = tickets[places]
-            places = places[(known > 0) & (self._tickets[leads[places]] == known)]
+            known, now_there = tickets[places], self._tickets[leads[places]]
+            places = places[(known == now_there) & (known > 0)]
             if len(places):
-                self._tickets[leads[places]] = 0
-                self._ended.setdefault(group, []).append((leads[places], ended[places] - 1))
+                done = leads[places]
+                self._tickets[done] = 0
+                self._ended.setdefault(group, []).append((done, ended[places] - 1))
                 self._num_running -= len(places)
                 freed += len(places) * group.num_beams
         for told in step.told or ():
@@ -517,7 +525,7 @@ class CudaRunner:
                 self._host_constraints.search(each.slots[0]) if each.options.phrases else None
                 for each in sequences
             ]
-        return DoneSearches(sequences, slots, num_ended, searches)
+        return DoneSearches(sequences, slots, self._columns.of(leads), num_ended, searches)
 
     def _decode_group(
         self,
@@ -564,7 +572,7 @@ class CudaRunner:
 def _kind(sequence: Sequence) -> _Kind:
     generation, options = sequence.generation, sequence.options
     if options is NO_OPTIONS:
-        return generation.beam_size, generation.constrained, False, False, False
+        return sequence.beam_size, generation.constrained, False, False, False
     return (
         generation.beam_size,
         generation.constrained,

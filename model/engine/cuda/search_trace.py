@@ -6,22 +6,92 @@ Tens of thousands of sequences end in a second: those that end together are look
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import GenerationConfig, LengthNormalization
+from model.config import LengthNormalization
 from model.decoding.lexical_constraints import Missed
 from model.decoding.search import FinishReason, Hypothesis
-from model.engine.cuda.kernels.slot_memory import ENDED, ENDED_PER_SLOT
+from model.engine.cuda.kernels.slot_memory import (
+    ENDED,
+    ENDED_PER_SLOT,
+    option_columns,
+    option_row,
+)
 from model.engine.cuda.lexical import HostSearch
 from model.engine.named_rows import named_rows
 from model.engine.sequence import Sequence as SourceSequence
 
-__all__ = ["SearchTraces"]
+__all__ = ["SearchColumns", "SearchTraces"]
 
 _Integers = NDArray[np.signedinteger[Any]]
+
+_NUM_HYPOTHESES, _LENGTH_PENALTY, _LENGTH_NORMALIZATION = map(
+    option_row, ("num_hypotheses", "length_penalty", "length_normalization")
+)
+_GNMT = list(LengthNormalization).index(LengthNormalization.GNMT)
+
+
+class SearchColumns(NamedTuple):
+    """What of the options of S searches says which of their hypotheses are the best, each (S,)."""
+
+    num_hypotheses: NDArray[np.int32]
+    given: NDArray[np.int32]
+    """Tokens of the target prefix."""
+    exponents: NDArray[np.float64]
+    """`length_penalty`"""
+    gnmt: NDArray[np.bool_]
+    """Whether lengths are normalized as GNMT does."""
+
+    @classmethod
+    def by_lead(cls, max_slots: int) -> SearchColumns:
+        """Room for those of all who may run, each at its lead."""
+        whole, real = np.zeros((2, max_slots), dtype=np.int32), np.zeros(max_slots)
+        return cls(whole[0], whole[1], real, np.zeros(max_slots, dtype=np.bool_))
+
+    @classmethod
+    def of_sequences(cls, sequences: Sequence[SourceSequence]) -> SearchColumns:
+        """Those of sequences."""
+        columns = cls.by_lead(len(sequences))
+        given = [len(sequence.options.target_prefix) for sequence in sequences]
+        packed = option_columns([sequence.generation for sequence in sequences])
+        columns.put(np.arange(len(sequences)), np.array(given, dtype=np.int32), *packed)
+        return columns
+
+    def put(
+        self,
+        leads: _Integers,
+        given: NDArray[np.int32],
+        integers: NDArray[np.int32],
+        reals: NDArray[np.float64],
+    ) -> None:
+        """Those of newcomers; the last two as `option_columns` has them."""
+        self.num_hypotheses[leads] = integers[_NUM_HYPOTHESES]
+        self.given[leads] = given
+        self.exponents[leads] = reals[_LENGTH_PENALTY]
+        self.gnmt[leads] = integers[_LENGTH_NORMALIZATION] == _GNMT
+
+    def of(self, leads: _Integers) -> SearchColumns:
+        """Those of some leads."""
+        return SearchColumns(
+            self.num_hypotheses[leads], self.given[leads], self.exponents[leads], self.gnmt[leads]
+        )
+
+
+class _Ended(NamedTuple):
+    """M ended hypotheses, each (M,)."""
+
+    owners: _Integers
+    """The numbers of their searches."""
+    entries: _Integers
+    """Which of those of their search they are."""
+    log_probs: NDArray[np.float64]
+    beams: NDArray[np.int32]
+    """See `SlotMemory.ended_beams`, as for the two that follow."""
+    lengths: NDArray[np.int32]
+    last: NDArray[np.int32]
 
 
 class SearchTraces:
@@ -46,18 +116,17 @@ class SearchTraces:
         positions = (rows.shape[1] - 4 * ENDED_PER_SLOT) // 2
         self._tokens = rows[:, :positions]
         self._parents = rows[:, positions : 2 * positions]
-        # (4, S, 2K): entry by entry
         endings = rows[:, 2 * positions :].reshape(-1, num_beams, 4, ENDED_PER_SLOT)
-        log_probs, beams, lengths, last = (
-            np.ascontiguousarray(endings[:, :, kind]).reshape(-1, num_beams * ENDED_PER_SLOT)
-            for kind in range(4)
-        )
-        self._log_probs = log_probs.view(np.float32).astype(np.float64)
-        self._ended_beams, self._lengths, self._last = beams, lengths, last
+        # (4, S, 2K): entry by entry
+        endings = np.ascontiguousarray(endings.transpose(2, 0, 1, 3))
+        self._endings = endings.reshape(4, -1, num_beams * ENDED_PER_SLOT)
+        self._log_probs = self._endings[0].view(np.float32)
+        self._lengths = self._endings[2]
 
     def hypotheses(
         self,
         sequences: Sequence[SourceSequence],
+        columns: SearchColumns,
         num_ended: NDArray[np.int32],
         searches: Sequence[HostSearch | None],
     ) -> list[tuple[Hypothesis, ...]]:
@@ -65,44 +134,55 @@ class SearchTraces:
 
         Args:
             sequences: the S sequences.
+            columns: of their options.
             num_ended: (S,) hypotheses that have ended, from 1 to 2K - 1.
             searches: what the host knows of each that has phrases.
         """
-        generations = [sequence.generation for sequence in sequences]
-        scores = self._scores(generations, num_ended)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        wanted = np.array([generation.num_hypotheses for generation in generations])
-        counts = np.minimum(wanted, num_ended)
-        # M hypotheses: number of the sequence, entry
-        owners = np.repeat(np.arange(len(sequences)), counts)
-        first = np.cumsum(counts) - counts
-        entries = order[owners, np.arange(len(owners)) - first[owners]]
-        given = np.array([len(sequence.options.target_prefix) for sequence in sequences])[owners]
-        paths = self._paths(owners, entries)
-        token_ids = self._token_ids(owners, entries, paths, given)
-        places = self._places(sequences, owners, entries, paths, given)
+        scores = self._scores(columns, num_ended)
+        counts = np.minimum(columns.num_hypotheses, num_ended)
+        ended = self._ended(*self._best(scores, counts))
+        given = columns.given[ended.owners]
+        paths = self._paths(ended)
         stop, length = FinishReason.STOP, FinishReason.LENGTH
-        missed: list[Missed | None] = [None] * len(owners)
-        for number, owner in enumerate(owners.tolist() if any(searches) else ()):
-            if (search := searches[owner]) is not None:
-                missed[number] = self._missed(search, owner, int(entries[number]))
-        stopped = (self._last[owners, entries] == ENDED).tolist()
+        missed: list[Missed | None] = [None] * len(ended.owners)
+        if any(searches):
+            missed = [
+                search and search.missed(beam, num_steps, last)
+                for search, beam, num_steps, last in zip(
+                    [searches[owner] for owner in ended.owners.tolist()],
+                    ended.beams.tolist(), ended.lengths.tolist(), ended.last.tolist(),
+                    strict=True,
+                )
+            ]  # fmt: skip
         found = named_rows(
             Hypothesis,
-            token_ids,
-            scores[owners, entries].tolist(),
-            self._log_probs[owners, entries].tolist(),
-            [stop if each else length for each in stopped],
-            places,
+            self._token_ids(ended, paths, given),
+            scores[ended.owners, ended.entries].tolist(),
+            ended.log_probs.tolist(),
+            [stop if each == ENDED else length for each in ended.last.tolist()],
+            self._places(sequences, ended, paths, given),
             missed,
         )
         if len(found) == len(sequences):
             return list(zip(found, strict=True))
-        begins = first.tolist()
+        ends = np.cumsum(counts)
         return [
-            tuple(found[begin : begin + count])
-            for begin, count in zip(begins, counts.tolist(), strict=True)
+            tuple(found[begin:end])
+            for begin, end in zip((ends - counts).tolist(), ends.tolist(), strict=True)
         ]
+
+    @staticmethod
+    def _best(
+        scores: NDArray[np.float64], counts: NDArray[np.int32]
+    ) -> tuple[_Integers, _Integers]:
+        """Owners and entries of the so many best hypotheses of each search, best first."""
+        owners = np.arange(len(counts))
+        if scores.shape[1] == 1 or (counts == 1).all():
+            return owners, scores.argmax(axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        first = np.cumsum(counts) - counts
+        owners = owners.repeat(counts)
+        return owners, order[owners, np.arange(len(owners)) - first[owners]]
 
     def decided(
         self,
@@ -131,9 +211,9 @@ class SearchTraces:
         agrees &= place < positions[:, None]
         has = np.flatnonzero(num_ended)
         if len(has):
-            scores = self._scores([sequence.generation for sequence in sequences], num_ended)
-            entries = scores.argmax(axis=1)[has]
-            best, lengths = self._tokens_of(has, entries, self._paths(has, entries))
+            scores = self._scores(SearchColumns.of_sequences(sequences), num_ended)
+            ended = self._ended(has, scores.argmax(axis=1)[has])
+            best, lengths = self._tokens_of(ended, self._paths(ended))
             shared = min(longest, best.shape[1])
             agrees[has, :shared] &= best[:, :shared] == first[has, :shared]
             agrees[has] &= place < lengths[:, None]
@@ -143,93 +223,99 @@ class SearchTraces:
             for number, sequence in enumerate(sequences)
         ]
 
-    def _scores(
-        self, generations: list[GenerationConfig], num_ended: NDArray[np.int32]
-    ) -> NDArray[np.float64]:
-        """(S, 2K), by `model.decoding.search.length_penalty`; -inf where nothing has ended."""
-        exponents = np.array([generation.length_penalty for generation in generations])
-        gnmt = np.array(
-            [
-                generation.length_normalization is LengthNormalization.GNMT
-                for generation in generations
-            ]
-        )
-        lengths = np.maximum(self._lengths, 1).astype(np.float64)
-        penalties = np.where(gnmt[:, None], (5 + lengths) / 6, lengths) ** exponents[:, None]
-        has_ended = np.arange(lengths.shape[1]) < num_ended[:, None]
-        log_probs = np.where(has_ended, self._log_probs, -np.inf)
-        scores: NDArray[np.float64] = log_probs / penalties
+    def _scores(self, columns: SearchColumns, num_ended: NDArray[np.int32]) -> NDArray[np.float64]:
+        """(S, E), by `model.decoding.search.length_penalty`, of the E entries that some search has;
+        -inf where nothing has ended."""
+        most = int(num_ended.max(initial=1))
+        lengths = np.maximum(self._lengths[:, :most], 1)
+        penalties = np.where(columns.gnmt[:, None], (5 + lengths) / 6, lengths)
+        penalties **= columns.exponents[:, None]
+        scores: NDArray[np.float64] = self._log_probs[:, :most] / penalties
+        if most > 1:
+            scores[np.arange(most) >= num_ended[:, None]] = -np.inf
         return scores
 
-    def _paths(self, owners: _Integers, entries: _Integers) -> _Integers | None:
+    def _ended(self, owners: _Integers, entries: _Integers) -> _Ended:
+        """Hypotheses by the numbers of their searches and their entries there."""
+        log_probs, *others = self._endings[:, owners, entries]
+        return _Ended(owners, entries, log_probs.view(np.float32).astype(np.float64), *others)
+
+    def _paths(self, ended: _Ended) -> _Integers | None:
         """(T, M) row at each position of ended hypotheses; None with one beam, which has one row.
 
         Behind the last position of a hypothesis its row stays what it was there.
         """
         if self._beams == 1:
             return None
-        fed = self._lengths[owners, entries] - 1
-        return self._rows_back(owners, self._ended_beams[owners, entries], fed)
+        return self._rows_back(ended.owners, ended.beams, ended.lengths - 1)
 
     def _rows_back(self, owners: _Integers, beams: _Integers, fed: _Integers) -> _Integers:
         """(T, M) rows, see `_paths`, of hypotheses whose last token was fed at `fed`."""
         longest = int(fed.max(initial=0))
-        if self._beams == 1:
-            return np.broadcast_to(owners, (longest + 1, len(owners)))
-        row = owners * self._beams + beams
-        paths = np.empty((longest + 1, len(owners)), dtype=np.intp)
-        # What can be done for all positions at once, is.
-        first = np.arange(len(self._parents)) // self._beams * self._beams
-        parents = np.ascontiguousarray(self._parents[:, : longest + 1].T) + first
-        began = fed >= np.arange(longest + 1)[:, None]
-        for position in range(longest, 0, -1):
-            paths[position] = row
-            row = np.where(began[position], parents[position].take(row), row)
-        paths[0] = row
+        count, size = len(owners), self._beams
+        if size == 1:
+            return np.broadcast_to(owners, (longest + 1, count))
+        # (T, M, K) the parent of each row of the owners: what is the same for all positions is done
+        # for all at once. Behind the last position of a hypothesis a row is its own parent.
+        parents = self._parents[:, : longest + 1].reshape(-1, size, longest + 1)
+        parents = parents[owners].transpose(2, 0, 1)
+        goes_on = fed >= np.arange(longest + 1)[:, None]
+        tables = np.where(goes_on[:, :, None], parents, np.arange(size)).astype(np.intp)
+        begins = np.arange(0, count * size, size)
+        tables += begins[:, None]
+        paths = np.empty((longest + 1, count), dtype=np.intp)
+        paths[longest] = beams + begins
+        flat = tables.reshape(longest + 1, -1)
+        for table, row, before in zip(flat[:0:-1], paths[:0:-1], paths[-2::-1], strict=True):
+            table.take(row, out=before, mode="clip")
+        paths += owners * size - begins
         return paths
 
     def _tokens_of(
-        self, owners: _Integers, entries: _Integers, paths: _Integers | None
+        self, ended: _Ended, paths: _Integers | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """(M, T) tokens of ended hypotheses, and how many there are without the end token."""
-        lengths, last = self._lengths[owners, entries], self._last[owners, entries]
+        lengths, last = ended.lengths, ended.last
         longest = int(lengths.max(initial=1))
+        tokens = np.zeros((len(lengths), longest), dtype=np.int32)
         # The token at place t was fed at position t + 1, unless it is the last of all.
         if paths is None:
-            tokens = self._tokens[owners, 1:longest]
+            tokens[:, :-1] = self._tokens[ended.owners, 1:longest]
         else:
-            tokens = self._tokens[paths[1:].T, np.arange(1, longest)]
-        tokens = np.concatenate([tokens, np.zeros((len(owners), 1), np.int32)], axis=1)
+            tokens[:, :-1] = self._tokens[paths[1:].T, np.arange(1, longest)]
         cut = last >= 0
-        tokens[cut, lengths[cut] - 1] = last[cut]
+        if cut.any():
+            tokens[cut, lengths[cut] - 1] = last[cut]
         return tokens, lengths - ~cut
 
     def _token_ids(
-        self, owners: _Integers, entries: _Integers, paths: _Integers | None, given: _Integers
+        self, ended: _Ended, paths: _Integers | None, given: _Integers
     ) -> list[tuple[int, ...]]:
         """Those, without what is given."""
-        tokens, ends = self._tokens_of(owners, entries, paths)
-        ends = np.maximum(given, ends)
+        tokens, ends = self._tokens_of(ended, paths)
         place = np.arange(tokens.shape[1])
-        flat = tuple(tokens[(place >= given[:, None]) & (place < ends[:, None])].tolist())
-        behind = np.cumsum(ends - given)
+        wanted = place < ends[:, None]
+        if given.any():
+            wanted &= place >= given[:, None]
+            ends = np.maximum(0, ends - given)
+        flat = tuple(tokens[wanted].tolist())
+        behind = np.cumsum(ends)
         return [
             flat[begin:end]
-            for begin, end in zip((behind - ends + given).tolist(), behind.tolist(), strict=True)
+            for begin, end in zip((behind - ends).tolist(), behind.tolist(), strict=True)
         ]
 
     def _places(
         self,
         sequences: Sequence[SourceSequence],
-        owners: _Integers,
-        entries: _Integers,
+        ended: _Ended,
         paths: _Integers | None,
         given: _Integers,
     ) -> list[tuple[int, ...]]:
         """Where each step of ended hypotheses attends; nothing of those that do not ask."""
+        owners, lengths = ended.owners, ended.lengths
         if self._attended is None:
             return [()] * len(owners)
-        lengths = self._lengths[owners, entries]
         longest = int(lengths.max(initial=1))
         if paths is None:
             attended = self._attended[owners, :longest]
@@ -242,9 +328,3 @@ class SearchTraces:
                 attended, given.tolist(), lengths.tolist(), owners.tolist(), strict=True
             )
         ]
-
-    def _missed(self, search: HostSearch, owner: int, entry: int) -> Missed | None:
-        beams, lengths, last = self._ended_beams, self._lengths, self._last
-        return search.missed(
-            int(beams[owner, entry]), int(lengths[owner, entry]), int(last[owner, entry])
-        )

@@ -56,7 +56,7 @@ class NativeRequest:
     """A source and how to search for its target."""
 
     id: int
-    source_ids: Sequence[int]
+    source_ids: Sequence[int] | NDArray[np.int32]
     slots: Sequence[int]
     generation: GenerationConfig
     options: SequenceOptions = NO_OPTIONS

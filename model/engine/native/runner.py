@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence as SequenceOf
 
+import numpy as np
+
 from model.decoding.repeats import most_copies
 from model.decoding.search import Hypothesis
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
@@ -102,7 +104,7 @@ class NativeRunner:
 def _request(sequence: Sequence) -> NativeRequest:
     return NativeRequest(
         id=id(sequence),
-        source_ids=sequence.source_ids,
+        source_ids=np.frombuffer(sequence.source, dtype=np.int32),
         slots=sequence.slots,
         generation=sequence.generation,
         options=sequence.options,

@@ -17,7 +17,15 @@ from torch import Tensor
 
 from model.config import SEQUENCE_OPTIONS, DecoderKind, GenerationConfig, TransformerConfig
 
-__all__ = ["CUT_OFF", "ENDED", "Counter", "SlotMemory", "allowed_words", "option_columns"]
+__all__ = [
+    "CUT_OFF",
+    "ENDED",
+    "Counter",
+    "SlotMemory",
+    "allowed_words",
+    "option_columns",
+    "option_row",
+]
 
 ENDED_PER_SLOT = 2
 """A beam of K ends at most 2K - 1 hypotheses: fewer than K before a step, and up to K in it."""
@@ -60,6 +68,12 @@ def option_columns(
     integers = np.frombuffer(b"".join([each[0] for each in packed]), dtype=np.int32)
     reals = np.frombuffer(b"".join([each[1] for each in packed]), dtype=np.float64)
     return integers.reshape(len(packed), -1).T, reals.reshape(len(packed), -1).T
+
+
+def option_row(name: str) -> int:
+    """In which row of its table of `option_columns` an option is."""
+    integers = [each.name for each in _INTEGERS]
+    return integers.index(name) if name in integers else [each.name for each in _REALS].index(name)
 
 
 def _option_rows(counters: Tensor, factors: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
-from model.engine.sequence import Sequence
+from model.engine.sequence import Sequence, source_of
 
 EOS = 2
 
@@ -25,7 +25,7 @@ def make(
 ) -> Sequence:
     """A sequence as the engine makes it; it takes `limit` steps of a FakeRunner."""
     return Sequence(
-        source_ids=(*range(4, 4 + length - 1), EOS),
+        source=source_of((*range(4, 4 + length - 1), EOS)),
         generation=GenerationConfig(beam_size=beam_size),
         max_new_tokens=limit,
         arrived_at=0.0,

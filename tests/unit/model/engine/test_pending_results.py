@@ -10,7 +10,7 @@ import pytest
 from model.config import EngineConfig, GenerationConfig
 from model.engine.deliveries import MOST_PENDING, Deliveries
 from model.engine.engine import Engine
-from model.engine.runner import FinishedSequence, StepOutcome
+from model.engine.runner import FinishedSequence, FinishedSequences, StepOutcome
 from model.engine.scheduler import StepPlan
 from model.engine.sequence import Sequence
 from model.errors import EngineDeadError, RequestCancelledError
@@ -32,9 +32,9 @@ class Pending:
     def sequences(self) -> list[Sequence]:
         return [done.sequence for done in self._finished]
 
-    def wait(self) -> list[FinishedSequence]:
+    def wait(self) -> FinishedSequences:
         assert self._may_come.wait(60)
-        return self._finished
+        return FinishedSequences(self.sequences, [done.hypotheses for done in self._finished])
 
 
 class LateRunner(FakeRunner):

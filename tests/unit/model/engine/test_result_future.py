@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model.engine.futures import wait
-from model.engine.result_future import ResultFuture, settle
+from model.engine.result_future import ResultFuture, call_when_settled, settle
 
 
 def test_it_has_its_result_and_tells_those_who_asked_before_and_those_who_ask_later() -> None:
@@ -106,3 +106,28 @@ def test_many_are_waited_for_until_all_have_results_or_one_has_an_error() -> Non
     failed: ResultFuture = ResultFuture()
     failed.set_exception(KeyError())
     assert wait([ResultFuture(), failed], timeout=0)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_who_waits_for_several_is_called_once_even_if_one_is_there_twice(order) -> None:
+    futures: list[ResultFuture[int]] = [ResultFuture() for _ in range(2)]
+    called: list[int] = []
+    call_when_settled([*futures, futures[0]], lambda: called.append(1))
+    futures[order[0]].set_result(0)
+    assert not called
+    futures[order[1]].set_result(0)
+    assert called == [1]
+    call_when_settled([futures[0]] * 2, lambda: called.append(2))
+    assert called == [1, 2]
+
+
+def test_an_error_calls_who_waits_for_several_once_and_results_behind_it_do_not() -> None:
+    futures: list[ResultFuture[int]] = [ResultFuture() for _ in range(3)]
+    called: list[int] = []
+    call_when_settled([*futures, futures[0]], lambda: called.append(1))
+    futures[0].set_exception(KeyError())
+    assert called == [1]
+    settle(futures[1:], [1, 2])
+    assert called == [1]
+    call_when_settled(futures, lambda: called.append(2))
+    assert called == [1, 2]

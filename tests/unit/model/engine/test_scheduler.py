@@ -17,7 +17,12 @@ class Desk:
     """A queue and the schedulers of some workers, as the engine has them."""
 
     def __init__(
-        self, max_slots: int = 4, *, workers: int = 1, budget: int = 1000, can_pause: bool = True
+        self,
+        max_slots: int = 4,
+        *,
+        workers: int = 1,
+        budget: int | None = 1000,
+        can_pause: bool = True,
     ) -> None:
         self.waiting = WaitingQueue(10_000)
         self.schedulers = [
@@ -67,7 +72,7 @@ def test_a_newcomer_joins_the_running() -> None:
     assert desk.newcomers() == [early]
     desk.add(late)
     assert desk.newcomers() == [late]
-    assert desk.schedulers[0].running == {early, late}
+    assert desk.schedulers[0].running.keys() == {early, late}
 
 
 def test_who_finishes_frees_its_slots_for_the_next_plan() -> None:
@@ -130,7 +135,7 @@ def test_a_wide_beam_waits_and_is_not_overtaken() -> None:
         plan = desk.plan()
         assert plan is not None
         assert plan.max_steps == MAX_STEPS
-    assert desk.schedulers[0].running == {running}
+    assert desk.schedulers[0].running.keys() == {running}
     desk.schedulers[0].finish(running)
     assert desk.newcomers() == [wide]
 
@@ -152,6 +157,18 @@ def test_the_encode_budget_counts_tokens() -> None:
     desk.add(*sequences)
     assert desk.newcomers() == sequences[:3]
     assert desk.newcomers() == sequences[3:]
+
+
+@pytest.mark.parametrize(("max_slots", "tokens"), [(8, 2048), (512, 2048), (1024, 4096)])
+def test_without_a_budget_an_eighth_of_many_slots_has_newcomers_at_once(
+    max_slots: int, tokens: int
+) -> None:
+    desk = Desk(max_slots=max_slots, budget=None)
+    desk.add(*(make(tokens // 4 + 1) for _ in range(8)))
+    assert len(desk.newcomers()) == 3
+    desk = Desk(max_slots=max_slots, budget=None)
+    desk.add(*(make(tokens // 4) for _ in range(8)))
+    assert len(desk.newcomers()) == 4
 
 
 def test_a_source_beyond_the_budget_goes_alone_and_keeps_its_turn() -> None:

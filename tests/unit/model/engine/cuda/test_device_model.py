@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from model.engine.cuda.kernels.operations import Linear, Operations
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.cuda.packing import pack
-from model.engine.sequence import Sequence
+from model.engine.sequence import Sequence, source_of
 from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.cuda.kernels.arena import (
@@ -57,16 +58,16 @@ def step_by_step(transformer: Transformer, kind: str, dtype: torch.dtype) -> Ten
     sequences = []
     for source, slot in zip(SOURCES, slots, strict=True):
         sequence = Sequence(
-            source_ids=tuple(source),
+            source=source_of(source),
             generation=GenerationConfig(beam_size=1),
             max_new_tokens=9,
             arrived_at=0.0,
         )
         sequence.slots = [slot]
         sequences.append(sequence)
-    for packed in pack(sequences, [64], pad_id=0):
-        tokens, blocks = (torch.from_numpy(values).to(DEVICE) for values in packed)
-        program.encode(tokens, blocks)
+    lengths = np.array([len(source) for source in SOURCES], dtype=np.int32)
+    for packed in pack(sequences, np.array(slots, dtype=np.int32), lengths, [64], pad_id=0):
+        program.encode(*(torch.tensor(each, device=DEVICE) for each in packed[1:]))
     memory.counters[Counter.SOURCE_LEN, slots] = integers([len(source) for source in SOURCES])
     rows = integers(slots)[:, None]
     logits = []

@@ -17,7 +17,7 @@ from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
-from model.engine.sequence import Sequence
+from model.engine.sequence import Sequence, source_of
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
@@ -42,7 +42,7 @@ def sequence(
     options: SequenceOptions = NO_OPTIONS,
 ) -> Sequence:
     made = Sequence(
-        source_ids=source, generation=generation, max_new_tokens=limit, arrived_at=0.0,
+        source=source_of(source), generation=generation, max_new_tokens=limit, arrived_at=0.0,
         options=options,
     )  # fmt: skip
     made.slots = slots
@@ -52,7 +52,8 @@ def sequence(
 def finished(outcome: StepOutcome) -> list[FinishedSequence]:
     """Those of the pending results, which are waited for."""
     assert outcome.finished == []
-    return [each for results in outcome.pending for each in results.wait()]
+    found = [each for results in outcome.pending for each in zip(*results.wait(), strict=True)]
+    return [FinishedSequence(*each) for each in found]
 
 
 def plan(

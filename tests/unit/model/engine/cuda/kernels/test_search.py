@@ -17,8 +17,8 @@ from model.decoding.search import BeamSearch
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
-from model.engine.cuda.search_trace import SearchTraces
-from model.engine.sequence import Sequence
+from model.engine.cuda.search_trace import SearchColumns, SearchTraces
+from model.engine.sequence import Sequence, source_of
 from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
 VOCABULARY, EOS = 13, 2
@@ -94,13 +94,14 @@ def check(pairs: list[Pair], memory: SlotMemory) -> None:
 def check_ended(pair: Pair, memory: SlotMemory) -> None:
     trace = memory.trace[pair.slots].cpu().numpy()
     sequence = Sequence(
-        source_ids=(EOS,), generation=pair.generation, options=pair.search.options,
+        source=source_of((EOS,)), generation=pair.generation, options=pair.search.options,
         max_new_tokens=1, arrived_at=0.0,
     )  # fmt: skip
     # Beside another one's rows
     traces = SearchTraces(np.concatenate([trace[::-1], trace]), len(trace))
     ended = np.array([1, pair.flag - 1], dtype=np.int32)
-    _, found = traces.hypotheses([sequence, sequence], ended, [None, None])
+    both = [sequence, sequence]
+    _, found = traces.hypotheses(both, SearchColumns.of_sequences(both), ended, [None, None])
     wanted = pair.search.hypotheses()
     assert [(h.token_ids, h.finish_reason) for h in found] == [
         (h.token_ids, h.finish_reason) for h in wanted
