@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from string import digits as ascii_digits
 
 from model.text.numbers import (
@@ -61,14 +61,14 @@ class NumberReader:
         self,
         sentences: Sequence[str],
         kept: Sequence[Sequence[Span] | Runs],
-        read_as: Callable[[str], dict[int, str]],
+        read_as: dict[int, str],
     ) -> list[Runs]:
         """A run for each number of some sentences without line breaks.
 
         Args:
             sentences: with everything that is kept.
             kept: where that is in each of them; no run is in it.
-            read_as: the signs that the encoder reads for others of a sentence.
+            read_as: the signs that the encoder reads for others of the sentences.
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
         if len(sentences) == 1:
@@ -85,11 +85,10 @@ class NumberReader:
                 last += 1
             sentence, spans, some = sentences[place], kept[place], numbers[first:last]
             begin = end - len(sentence) - 1
-            if spans and _is_any_in(some, begin, spans):
-                some, begin = list(_outside(sentence, some, begin, self._source, spans)), 0
-            # No sign of ASCII that a number has is read as another one.
-            signs = {} if sentence.isascii() else read_as(sentence)
-            runs[place] = self._runs(some, begin, signs)
+            if spans:
+                some = _outside(sentence, some, begin, self._source, spans)
+            if some:
+                runs[place] = self._runs(some, begin, read_as)
             first = last
         return runs
 
@@ -231,44 +230,41 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _is_any_in(numbers: Sequence[Number], start: int, kept: Sequence[Span] | Runs) -> bool:
-    """Whether any number of a sentence that begins at `start` has a part that is kept."""
-    if numbers[-1][1] - start <= kept[0][0] or kept[-1][1] <= numbers[0][0] - start:
-        return False
-    for number in numbers:
-        place = bisect_left(kept, (number.end - start,)) - 1
-        if place >= 0 and kept[place][1] > number.begin - start:
-            return True
-    return False
-
-
 def _outside(
     sentence: str,
-    numbers: Iterable[Number],
+    numbers: Sequence[Number],
     start: int,
     language: str,
     kept: Sequence[Span] | Runs,
-) -> Iterator[Number]:
-    """The numbers of what of a sentence is not kept; of `numbers`, it begins at `start`."""
-    places = iter([each[:2] for each in kept])
-    begin, end = next(places, (len(sentence), len(sentence)))
+) -> Sequence[Number]:
+    """Those of `numbers` of a sentence, which begins at `start`, that have no part that is kept;
+    for others, the numbers of what is left of them."""
+    outside: list[Number] = []
+    place = 0
     for number in numbers:
-        number = number._replace(begin=number.begin - start, end=number.end - start)
-        at = number.begin
-        while end <= at:
-            begin, end = next(places, (len(sentence), len(sentence) + 1))
-        if number.end <= begin:
-            yield number
-            continue
-        # What is left of a number on both sides of what is kept in it.
-        while at < number.end:
-            yield from _of_part(sentence, language, at, min(begin, number.end))
-            at = max(at, end)
-            if end >= number.end:
-                break
-            begin, end = next(places, (len(sentence), len(sentence) + 1))
+        begin, end = number[0] - start, number[1] - start
+        while place < len(kept) and kept[place][1] <= begin:
+            place += 1
+        if place == len(kept) or end <= kept[place][0]:
+            outside.append(number)
+        elif begin < kept[place][0] or kept[place][1] < end:
+            for first, last in _gaps(begin, end, islice(kept, place, None)):
+                outside += _of_part(sentence, language, first, last, start)
+    return outside
 
 
-def _of_part(sentence: str, language: str, begin: int, end: int) -> Iterator[Number]:
-    for number in find(sentence[begin:end], language) if begin < end else ():
-        yield number._replace(begin=begin + number.begin, end=begin + number.end)
+def _gaps(begin: int, end: int, kept: Iterable[Span | Run]) -> Iterator[Span]:
+    """What of a part of a sentence is not `kept`."""
+    for span in kept:
+        if begin < span[0]:
+            yield begin, min(span[0], end)
+        begin = span[1]
+        if begin >= end:
+            return
+    yield begin, end
+
+
+def _of_part(sentence: str, language: str, begin: int, end: int, start: int) -> Iterator[Number]:
+    for number in find(sentence[begin:end], language):
+        first = start + begin
+        yield number._replace(begin=first + number.begin, end=first + number.end)

@@ -29,7 +29,6 @@ __all__ = [
     "Run",
     "RunReader",
     "Runs",
-    "read",
 ]
 
 _WITHOUT_SPACES = re.compile(
@@ -187,12 +186,14 @@ class RunReader:
             forms = tuple([run[3] for run in runs])
             return _new(Reading, (sentence, sentence, False, tuple(runs), places, forms, language))
         if is_seen:
-            seen = _as_it_is
+            seen = None
+        elif seen is None:
+            seen = partial(visible, language=language)
         marks: Iterable[str] = self.marks
-        if not (len(runs) <= len(self._placeholders) and sentence.isascii()):
+        if len(runs) > len(self._placeholders) or PLACEHOLDER.search(sentence):
             # What the sentence has itself would be one of its own words.
             marks = (mark for mark in marks if mark not in sentence)
-        return read(sentence, runs, marks, read_as, language, seen)
+        return _read(sentence, runs, marks, read_as, language, seen)
 
     def rendered(
         self,
@@ -237,20 +238,16 @@ _new = tuple.__new__
 """Makes named tuples in half the time."""
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
-def read(
+def _read(
     sentence: str,
     runs: Runs,
     marks: Iterable[str],
     read_as: dict[int, str],
-    language: str = "",
-    seen: Callable[[str], str] | None = None,
+    language: str,
+    seen: Callable[[str], str] | None,
 ) -> Reading:
-    """`RunReader.read` with `marks`, in their order, as far as they go."""
-    seen = seen or partial(visible, language=language)
+    """`RunReader.read` with `marks`, in their order, as far as they go; between runs it reads what
+    is `seen` there, or what stands there."""
     waiting = iter(marks)
     text, at = "", 0
     taken: list[Run] = []
@@ -263,11 +260,10 @@ def read(
             continue
         if at < begin:
             between = sentence[at:begin]
-            # Of a single character of ASCII, no other one is read but for a backquote.
-            if begin - at > 1 or between == "`" or not between.isascii():
+            # Of a single character of ASCII, no other one is seen.
+            if seen is not None and (begin - at > 1 or not between.isascii()):
                 between = seen(between)
-                between = between.translate(read_as) if read_as else between
-            text += between
+            text += between.translate(read_as) if read_as else between
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
         place = len(text)
@@ -279,7 +275,7 @@ def read(
         taken.append(run)
         forms.append(run[3] or (written,))
     if at < len(sentence):
-        between = seen(sentence[at:])
+        between = sentence[at:] if seen is None else seen(sentence[at:])
         text += between.translate(read_as) if read_as else between
     return _new(
         Reading, (text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)

@@ -30,7 +30,12 @@ from model.text.numbers.conventions import CURRENCIES
 from model.text.numbers.recognition import DIGIT_LIKE
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
-from model.text.sentences import base_language, may_have_more, split_sentences
+from model.text.sentences import (
+    any_may_have_more,
+    base_language,
+    may_have_more,
+    split_sentences,
+)
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
@@ -242,10 +247,11 @@ class Segmenter:
                 continue
             pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
             split = pattern.split(piece.text)
+            may_have = _MayHave.of(piece.text)
             for line, end in zip_longest(split[::2], split[1::2]):
                 parts: Iterable[_Part] | None = lines.get(line)
                 if parts is None:
-                    if self._is_plain(line) and not (piece.number and "#" in line):
+                    if self._is_plain(line, may_have) and not (piece.number and "#" in line):
                         parts = lines[line] = [batch.pieces(line)]
                     else:
                         parts = self._parts(line, batch, piece.number)
@@ -264,18 +270,20 @@ class Segmenter:
         """Where in `text` each character of its pieces is from; None: from its own place."""
         return origins(text, self._language)
 
-    def _is_plain(self, line: str) -> bool:
-        """Whether it is one short sentence for certain, with no list marker before it."""
+    def _is_plain(self, line: str, may_have: _MayHave) -> bool:
+        """Whether it is one short sentence for certain, with no list marker before it.
+
+        `may_have`: what its text may have.
+        """
         if len(line) > _SHORT:
             return False
-        if _SURELY_PLAIN.fullmatch(line):
+        may_have_ends, may_have_addresses = may_have
+        if may_have_ends and _SURELY_PLAIN.fullmatch(line):
             return True
-        if line.isalnum():
-            return line[0].isalpha()
         return (
             _NO_MARKER.match(line) is not None
-            and not may_have_more(line, self._base_language)
-            and _says_something(line)
+            and not (may_have_ends and may_have_more(line, self._base_language))
+            and (_says_something(line) if may_have_addresses else _has_letter(line))
         )
 
     def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
@@ -309,12 +317,10 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
-        least, most, unknown_ids = self._least_tokens, self._max_tokens, self._unknown_ids
-        has_letter = self._has_letter
-        drafts: list[tuple[str, list[Segment | str], Runs]] = []
+        drafts: list[_Draft] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
-        has_addresses = _may_have_addresses("\n".join(sentences))
+        says_something = _says_something if _may_have_addresses("\n".join(sentences)) else None
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             core, begin, kept = sentence, 0, runs
             first, last = sentence[0], sentence[-1]
@@ -325,53 +331,61 @@ class Segmenter:
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
-            is_kept = kept and kept[0][2] is None and self._is_only_kept(core, begin, kept)
-            if is_kept or not ((first.isalpha() and not has_addresses) or _says_something(core)):
+            has_letter = _has_letter_outside(core, kept, begin) if kept else _has_letter(core)
+            if (
+                (says_something and not says_something(core))
+                or not (has_letter or (kept and _has_letter(core)))
+                or (kept and not has_letter and self._is_only_kept(core, begin, kept))
+            ):
                 pieces.append(sentence)
                 continue
-            drafts.append((sentence, pieces, runs))
+            drafts.append((sentence, pieces, runs, has_letter))
             cores.append((core, begin, kept))
-        readings = self._read_batch(cores, is_part=False)
-        rows = self._encoder.encode_batch(
-            [
-                core if reading is None else reading[0]
-                for (core, _, _), reading in zip(cores, readings, strict=True)
-            ]
-        )
-        for (sentence, pieces, runs), (core, begin, _), reading, token_ids in zip(
-            drafts, cores, readings, rows, strict=True
+        readings, texts = self._read_batch(cores, is_part=False)
+        rows = self._encoder.encode_batch(texts)
+        for draft, core, reading, token_ids in zip(drafts, cores, readings, rows, strict=True):
+            self._add_pieces(draft, core[0], core[1], reading, token_ids)
+
+    def _add_pieces(
+        self,
+        draft: _Draft,
+        core: str,
+        begin: int,
+        reading: Reading | None,
+        token_ids: tuple[int, ...],
+    ) -> None:
+        """Adds the pieces of a short sentence, whose `core` begins at `begin`."""
+        sentence, pieces, runs, has_letter = draft
+        piece: Segment | str | None
+        if (
+            self._least_tokens <= len(token_ids) <= self._max_tokens
+            and self._unknown_ids.isdisjoint(token_ids)
+            # The rest says something, as found out above.
+            and (
+                reading is None
+                or not reading[3]
+                or (has_letter and any(map(self._has_letter, token_ids)))
+            )
         ):
-            piece: Segment | str | None
-            if (
-                least <= len(token_ids) <= most
-                and unknown_ids.isdisjoint(token_ids)
-                # The rest says something, as found out above.
-                and (
-                    reading is None
-                    or not (taken := reading[3])
-                    or not any(map(_is_marked, taken))
-                    or (taken[0][0] > 0 and core[0].isalpha() and any(map(has_letter, token_ids)))
-                )
-            ):
-                piece = _new(Segment, (core, token_ids, reading))
-            else:
-                piece = self._whole(core, reading, token_ids, is_part=False)
-            if piece is None:
-                pieces.extend(self._segments(sentence, runs))
-            elif core is sentence:
-                pieces.append(piece)
-            else:
-                pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+            piece = _new(Segment, (core, token_ids, reading))
+        else:
+            piece = self._whole(core, reading, token_ids, is_part=False)
+        if piece is None:
+            pieces.extend(self._segments(sentence, runs))
+        elif core is sentence:
+            pieces.append(piece)
+        else:
+            pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
 
     def _is_only_kept(self, core: str, begin: int, kept: Runs) -> bool:
-        """Whether there is no letter besides what is kept of `core`, which begins at `begin` of its
-        sentence, for certain: a mark that it has itself cannot stand for any of that."""
+        """Whether all of `core`, which begins at `begin` of its sentence and has no letter outside
+        of what is kept, is that for certain: a mark that it has itself cannot stand for any of it.
+        """
+        if kept[0][2] is not None:
+            return False
         if len(kept) == 1 and kept[0][0] <= begin and begin + len(core) <= kept[0][1]:
             return True
-        if core[0].isalpha() and kept[0][0] > begin:
-            return False
-        enough = len(kept) + len(core) <= len(self.reader.marks)
-        return enough and not _has_letter_outside(core, kept, begin)
+        return len(kept) + len(core) <= len(self.reader.marks)
 
     def _cut_long(
         self, sentence: str, pieces: list[Segment | str], counts: dict[str, str]
@@ -407,7 +421,7 @@ class Segmenter:
         if not CURRENCIES.isdisjoint(text):
             kept = [[self._numbers.with_units(run) for run in runs] for runs in kept]
         read_as: dict[int, str] = {} if text.isascii() else self._protection.read_as(text)
-        numbers = self._numbers.runs(sentences, kept, lambda _: read_as)
+        numbers = self._numbers.runs(sentences, kept, read_as)
         return [
             sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
@@ -448,8 +462,8 @@ class Segmenter:
                 kept = self.reader.chosen(_within(runs, begin, end))
                 to_read = len(core) - sum(map(_saved, kept))
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    reading = self._read(core, begin, kept, is_part=density > 0)
-                    token_ids = self._encoder.encode(core if reading is None else reading.text)
+                    [reading], [text] = self._read_batch([(core, begin, kept)], is_part=density > 0)
+                    token_ids = self._encoder.encode(text)
                     piece = self._whole(core, reading, token_ids, is_part=density > 0)
                     if piece is not None:
                         yield piece
@@ -464,65 +478,57 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _read(self, core: str, begin: int, kept: Runs, *, is_part: bool) -> Reading | None:
-        """How `core`, which begins at `begin` of its sentence, is read."""
-        return self._read_batch([(core, begin, kept)], is_part=is_part)[0]
-
     def _read_batch(
         self, cores: Sequence[tuple[str, int, Runs]], *, is_part: bool
-    ) -> list[Reading | None]:
-        """`_read` of many at once."""
+    ) -> tuple[list[Reading | None], list[str]]:
+        """How parts of sentences are read, each with where it begins and the runs of its sentence;
+        None: as it is. Then what the encoder reads of each."""
         between = _outside_of_runs(cores)
         read_as = self._protection.read_as(between)
         is_seen = not self._may_be_shown(between)
         is_written = is_seen and not read_as
-        seen = [
+        readings = [
             None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
             for each in cores
         ]
-        if places := self._may_be_cased(cores, seen, is_part=is_part):
-            self._read_cased(cores, seen, places, is_part=is_part)
-        return seen
-
-    def _may_be_cased(
-        self,
-        cores: Sequence[tuple[str, int, Runs]],
-        seen: Sequence[Reading | None],
-        *,
-        is_part: bool,
-    ) -> Sequence[int]:
-        """Which of some cores, as they are `seen`, may be read in another letter case."""
-        may_be_cased = may_be_capitals if is_part else self._truecaser.may_read
-        return [
-            place
-            for place, (core, reading) in enumerate(zip(cores, seen, strict=True))
-            if may_be_cased(core[0] if reading is None else reading[0])
+        texts = [
+            core[0] if reading is None else reading[0]
+            for core, reading in zip(cores, readings, strict=True)
         ]
+        if places := self._may_be_cased(texts, is_part=is_part):
+            self._read_cased(cores, readings, texts, places, is_part=is_part)
+        return readings, texts
+
+    def _may_be_cased(self, texts: Sequence[str], *, is_part: bool) -> Sequence[int]:
+        """Which of some texts may be read in another letter case."""
+        may_be_cased = may_be_capitals if is_part else self._truecaser.may_read
+        return [place for place, text in enumerate(texts) if may_be_cased(text)]
 
     def _read_cased(
         self,
         cores: Sequence[tuple[str, int, Runs]],
-        seen: list[Reading | None],
+        readings: list[Reading | None],
+        texts: list[str],
         places: Sequence[int],
         *,
         is_part: bool,
     ) -> None:
-        """Puts some readings among all that are `seen` into the letter case that is better read."""
-        texts: list[tuple[str, Sequence[Span]]] = []
+        """Puts some of `texts`, with their readings, into the letter case that is better read."""
+        some: list[tuple[str, Sequence[Span]]] = []
         for place in places:
-            reading = seen[place]
-            spans = _NO_SPANS if reading is None else _marks(reading)
-            texts.append((cores[place][0] if reading is None else reading[0], spans))
-        cased = self._truecaser.read_batch(texts)
-        for place, (before, _), (text, case) in zip(places, texts, cased, strict=True):
+            reading = readings[place]
+            some.append((texts[place], _NO_SPANS if reading is None else _marks(reading)))
+        for place, (text, case) in zip(places, self._truecaser.read_batch(some), strict=True):
+            if text == texts[place]:
+                continue
             # Of a part, small letters say nothing about the sentence.
-            if text is not before and text != before:
-                if is_part and case is not LetterCase.CAPITALS:
-                    continue
-                core = cores[place][0]
-                reading = seen[place] or Reading(core, core)
-                all_caps = case is LetterCase.CAPITALS
-                seen[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
+            all_caps = case is LetterCase.CAPITALS
+            if is_part and not all_caps:
+                continue
+            core = cores[place][0]
+            reading = readings[place] or Reading(core, core)
+            texts[place] = text
+            readings[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
 
     def _seen(
         self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
@@ -594,11 +600,6 @@ _new = tuple.__new__
 """Makes named tuples in half the time."""
 
 
-def _is_marked(run: Run) -> bool:
-    """Whether a mark is read for it."""
-    return run[2] is None
-
-
 def _outside_of_runs(cores: Iterable[tuple[str, int, Runs]]) -> str:
     """What of some cores, with where they begin in sentences, is in none of the sentences' runs: a
     line for each part."""
@@ -623,6 +624,21 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
 
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
+_Draft = tuple[str, list[Segment | str], Runs, bool]
+"""A short sentence, its pieces, its runs, and whether it has a letter outside of those with marks."""
+
+
+class _MayHave(NamedTuple):
+    """What any line of a text may have."""
+
+    ends: bool
+    """Of sentences, before its own."""
+    addresses: bool
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What `text` has anywhere."""
+        return cls(ends=any_may_have_more(text), addresses=_may_have_addresses(text))
 
 
 class _Batch:
@@ -727,7 +743,7 @@ def _has_letter_outside(text: str, runs: Runs, begin: int = 0) -> bool:
             if at < first and any(map(str.isalpha, text[at:first])):
                 return True
             at = run.end - begin
-    return text[at : at + 1].isalpha() or any(map(str.isalpha, text[at:]))
+    return _has_letter(text[at:])
 
 
 def _is_mostly_marks(text: str) -> bool:
@@ -739,11 +755,15 @@ def _may_have_addresses(text: str) -> bool:
     return "@" in text or "://" in text or "www." in text
 
 
+def _has_letter(text: str) -> bool:
+    return text[:1].isalpha() or any(map(str.isalpha, text))
+
+
 def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if not _may_have_addresses(text):
-        return text[:1].isalpha() or any(map(str.isalpha, text))
+        return _has_letter(text)
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
@@ -753,18 +773,11 @@ def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
     if begin < end and sentence[end - 1] == " ":
         end -= 1
-    if begin < end and not (_may_be_edge(sentence[begin]) or _may_be_edge(sentence[end - 1])):
-        return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):
         begin = edge.end()
     while begin < end and _EDGE.match(sentence, end - 1, end):
         end -= 1
     return begin, end
-
-
-def _may_be_edge(sign: str) -> bool:
-    """Whether a character may be kept where a sentence begins or ends."""
-    return sign <= " " or not (sign < "\x7f" or sign.isalpha())
 
 
 def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:

@@ -20,7 +20,7 @@ import sentencex  # type: ignore[import-untyped]
 
 from model.text.abbreviations import Corrections, corrections_of
 
-__all__ = ["base_language", "may_have_more", "split_sentences"]
+__all__ = ["any_may_have_more", "base_language", "may_have_more", "split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
@@ -63,6 +63,8 @@ _MAY_END_ASCII = re.compile(r"[.!?;:](?=[^\w\s]*\s)")
 _MAY_END = re.compile(rf"[.!?;:{_STOPS}](?:(?<![.!?;:])|(?=[^\w\s]*(?:\s|[^\x00-\x7f])))")
 """Without this, a short line is one sentence. Colons and semicolons may end some in Armenian and
 Greek."""
+_ANY_MAY_END = re.compile(rf"[.!?;:{_STOPS}](?:(?<![.!?;:])|(?![A-Za-z0-9_]))")
+"""Without this, no line of a text has one of `_MAY_END`; each character is looked at once."""
 _WITH_OTHER_STOPS = frozenset(("el", "hy"))
 
 
@@ -73,6 +75,11 @@ def may_have_more(line: str, language: str) -> bool:
     if found is not None and found[0] in ":;" and language not in _WITH_OTHER_STOPS:
         return any(match[0] not in ":;" for match in pattern.finditer(line, found.end()))
     return found is not None
+
+
+def any_may_have_more(lines: str) -> bool:
+    """Whether any short line of a text may be more than one sentence."""
+    return _ANY_MAY_END.search(lines) is not None
 
 
 def split_sentences(line: str, language: str) -> Iterable[str]:

@@ -13,9 +13,9 @@ import re
 __all__ = ["DIGITS_HINT", "SIGNS_HINT", "WEB_ADDRESS", "WITH_DIGITS", "WITH_SIGNS"]
 
 WEB_ADDRESS = r"""
-    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://
+    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}+://
      (?:[^\s<>"()]*\([^\s<>"()]*\)){0,3}[^\s<>"()]*[^\s<>"().,;:!?]
-    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
+    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}+://|(?<![\w.])www\.)  # but not the
      [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
      [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
 """
@@ -85,13 +85,13 @@ _EXTENSIONS = """
 _BEGINS_WORD = {
     "web address": WEB_ADDRESS,
     "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",
-    "mail address": r"(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}",
+    "mail address": r"(?<![.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,5}",
     "domain": r"""
-        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
+        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
         \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
     "path: C:\\a": r"(?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w",
     "file": r"""
-        (?<![./~-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:EXTENSIONS))\b
+        (?<![./~-])(?:[\w-]{1,64}+(?:\.[\w-]{1,16}+){0,3}\.(?i:EXTENSIONS))\b
         |__\w+__(?!\w)""",
     "letter with an index: x<sub>2</sub>": r"""
         [A-Za-z](?:<(?P<letter>su[bp])>[^<>\n]{1,20}</(?P=letter)>){1,3}(?!\w)""",
@@ -172,8 +172,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 # Sets of characters come first: `re` looks for those alone many times as fast.
 SIGNS_HINT = re.compile(
     rf"[#<&{{%\\/_`$\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
-    r"(?:(?<![@:\].\-(+])|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}\.[0-9])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+]"
-    r"|(?<=\])\(|(?<=\.)(?:[^\W\d]|-|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
+    r"(?:(?<![@:\].\-(+])|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}+\.[\w-])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+]"
+    r"|(?<=\])\(|(?<=\.)(?:[^\W\d_]\w|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
 """Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""
