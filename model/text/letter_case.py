@@ -273,10 +273,11 @@ def _is_shouted(words: Sequence[str], known: Mapping[str, _Word]) -> bool:
     letters, several = sum(lengths), len(lengths) > 1
     if several and letters >= _SHORTEST_SHOUT:
         return True
+    if not several and letters < _SHORTEST_SHOUTED_WORD:
+        return False
     before = sum([known[word].num_pieces for word in words])
     after = sum([known[word].num_pieces_usual for word in words])
-    is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
-    return after < before and (several or is_known)
+    return after < before and (several or after == len(words))
 
 
 def _heading(words: Sequence[str], known: Mapping[str, _Word]) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, islice
@@ -19,7 +19,7 @@ from model.text.numbers import (
     unit_spellings,
 )
 from model.text.numbers.conventions import CURRENCIES, conventions
-from model.text.numbers.values import Quantity
+from model.text.numbers.values import Quantity, Unchanged
 from model.text.runs import NO_RUNS, Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
@@ -33,6 +33,8 @@ _ANY, _NEXT = "\1", "\2"
 _MOST_SPELT = 2
 """Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
+_Known = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""What may be written for a number, what is meant by each, and its units."""
 _new = tuple.__new__
 """Makes named tuples in half the time."""
 
@@ -55,7 +57,7 @@ class NumberReader:
         self._unwritable: set[str] = set()
         self._amounts: dict[tuple[str, str], tuple[str, int]] = {}
         """By sign and unit: `_around`."""
-        self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._remembered: dict[tuple[str, Value], _Known] = {}
 
     def runs(
         self,
@@ -83,9 +85,11 @@ class NumberReader:
             last, end = first + 1, ends[place]
             while last < len(numbers) and numbers[last][0] < end:
                 last += 1
-            sentence, spans, some = sentences[place], kept[place], numbers[first:last]
+            sentence, spans = sentences[place], kept[place]
+            some: Sequence[Number] = numbers[first:last]
             begin = end - len(sentence) - 1
-            if spans:
+            may_be_kept = spans and numbers[last - 1][1] - begin > spans[0][0]
+            if may_be_kept and numbers[first][0] - begin < spans[-1][1]:
                 some = _outside(sentence, some, begin, self._source, spans)
             if some:
                 runs[place] = self._runs(some, begin, read_as)
@@ -138,32 +142,34 @@ class NumberReader:
         for number in numbers:
             begin, end, text, value = number
             form: str | None = None
+            # Digits that every language writes as they are.
             if type(value) is Quantity:
-                # Digits that every language writes as they are.
                 is_plain = len(text) > _MOST_SPELT and text == value[0] and keeps_digits
                 form = text if is_plain else self._decimal_form(value)
-            if form is None:
-                runs.append(self._run(number, start, read_as))
-                continue
-            own = (form,)
-            runs.append(_new(Run, (begin - start, end - start, text, own, None, True, own, ())))
+            elif keeps_digits and text.isdecimal() and text.isascii() and type(value) is Unchanged:
+                form = text
+            forms, finals, units = self._known(number) if form is None else ((form,), (form,), ())
+            written: str | None = text
+            final = None
+            if not forms:
+                written, final, finals = None, finals[0], ()
+            elif read_as:
+                written = text.translate(read_as)
+            runs.append(
+                _new(Run, (begin - start, end - start, written, forms, final, True, finals, units))
+            )
         return runs
 
-    def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
-        """The run of a number that may have several forms, or be kept."""
-        begin, end, text, value = number
+    def _known(self, number: Number) -> _Known:
+        """The forms of a number that may have several, and its units; no form if it is kept."""
+        text, value = number[2:]
         known = self._remembered.get((text, value))
         if known is None:
-            known = self._forms(number)
+            units = unit_spellings(number, self._target)
+            known = (*self._forms(number), units)
             if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
                 self._remembered[text, value] = known
-        forms, finals = known
-        if not forms:
-            return _new(Run, (begin - start, end - start, None, (), finals[0], True, (), ()))
-        text = text.translate(read_as) if read_as else text
-        has_unit = type(value) is Quantity and value.unit
-        units = unit_spellings(number, self._target) if has_unit else ()
-        return _new(Run, (begin - start, end - start, text, forms, None, True, finals, units))
+        return known
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, zip_longest
 from typing import NamedTuple, Self
@@ -146,7 +146,7 @@ _BOUNDARIES = (
 match may stand before the part that is searched."""
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
-_BATCH = 1000
+_BATCH = 1500
 """Characters of short sentences that are cut together, within a millisecond or two."""
 _FEW_KEPT = 8
 """Strings that are kept in a sentence and are looked at one by one, however little else it has."""
@@ -247,7 +247,7 @@ class Segmenter:
                 continue
             pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
             split = pattern.split(piece.text)
-            may_have = _MayHave.of(piece.text)
+            may_have = _MayHave.of(piece.text) if len(split) > 1 else _MAY_HAVE_ALL
             for line, end in zip_longest(split[::2], split[1::2]):
                 parts: Iterable[_Part] | None = lines.get(line)
                 if parts is None:
@@ -317,10 +317,43 @@ class Segmenter:
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
+        least, most, unknown_ids = self._least_tokens, self._max_tokens, self._unknown_ids
+        drafts, cores = self._drafts(sentences, counts)
+        readings, texts = self._read_batch(cores, is_part=False)
+        rows = self._encoder.encode_batch(texts)
+        for (sentence, pieces, runs, is_said), (core, begin, _), reading, token_ids in zip(
+            drafts, cores, readings, rows, strict=True
+        ):
+            piece: Segment | str | None
+            if (
+                least <= len(token_ids) <= most
+                and unknown_ids.isdisjoint(token_ids)
+                # The rest says something, as found out above.
+                and (
+                    reading is None
+                    or not reading[3]
+                    or (is_said and any(map(self._has_letter, token_ids)))
+                )
+            ):
+                piece = _new(Segment, (core, token_ids, reading))
+            else:
+                piece = self._whole(core, reading, token_ids, is_part=False)
+            if piece is None:
+                pieces.extend(self._segments(sentence, runs))
+            elif core is sentence:
+                pieces.append(piece)
+            else:
+                pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+
+    def _drafts(
+        self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]
+    ) -> tuple[list[_Draft], list[tuple[str, int, Runs]]]:
+        """The short sentences that have something to translate, and for each what of it that is,
+        with where it begins and the runs in it; others are among their own pieces then."""
         drafts: list[_Draft] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
-        says_something = _says_something if _may_have_addresses("\n".join(sentences)) else None
+        has_addresses = _may_have_addresses("\n".join(sentences))
         for (sentence, pieces), runs in zip(sentences.items(), all_runs, strict=True):
             core, begin, kept = sentence, 0, runs
             first, last = sentence[0], sentence[-1]
@@ -331,51 +364,19 @@ class Segmenter:
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
-            has_letter = _has_letter_outside(core, kept, begin) if kept else _has_letter(core)
+            is_said = first.isalpha() and not (kept and kept[0][0] <= begin)
+            if not is_said:
+                is_said = _has_letter_outside(core, kept, begin) if kept else _has_letter(core)
             if (
-                (says_something and not says_something(core))
-                or not (has_letter or (kept and _has_letter(core)))
-                or (kept and not has_letter and self._is_only_kept(core, begin, kept))
+                (has_addresses and not _says_something(core))
+                or not (is_said or (kept and _has_letter(core)))
+                or (kept and not is_said and self._is_only_kept(core, begin, kept))
             ):
                 pieces.append(sentence)
                 continue
-            drafts.append((sentence, pieces, runs, has_letter))
+            drafts.append((sentence, pieces, runs, is_said))
             cores.append((core, begin, kept))
-        readings, texts = self._read_batch(cores, is_part=False)
-        rows = self._encoder.encode_batch(texts)
-        for draft, core, reading, token_ids in zip(drafts, cores, readings, rows, strict=True):
-            self._add_pieces(draft, core[0], core[1], reading, token_ids)
-
-    def _add_pieces(
-        self,
-        draft: _Draft,
-        core: str,
-        begin: int,
-        reading: Reading | None,
-        token_ids: tuple[int, ...],
-    ) -> None:
-        """Adds the pieces of a short sentence, whose `core` begins at `begin`."""
-        sentence, pieces, runs, has_letter = draft
-        piece: Segment | str | None
-        if (
-            self._least_tokens <= len(token_ids) <= self._max_tokens
-            and self._unknown_ids.isdisjoint(token_ids)
-            # The rest says something, as found out above.
-            and (
-                reading is None
-                or not reading[3]
-                or (has_letter and any(map(self._has_letter, token_ids)))
-            )
-        ):
-            piece = _new(Segment, (core, token_ids, reading))
-        else:
-            piece = self._whole(core, reading, token_ids, is_part=False)
-        if piece is None:
-            pieces.extend(self._segments(sentence, runs))
-        elif core is sentence:
-            pieces.append(piece)
-        else:
-            pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+        return drafts, cores
 
     def _is_only_kept(self, core: str, begin: int, kept: Runs) -> bool:
         """Whether all of `core`, which begins at `begin` of its sentence and has no letter outside
@@ -407,8 +408,8 @@ class Segmenter:
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
         bounds = self._protection.bounds_batch(sentences)
         kept = [
-            self._kept(*each) if each[1] else NO_RUNS
-            for each in zip(sentences, bounds, strict=True)
+            self._kept(sentence, spans) if spans else NO_RUNS
+            for sentence, spans in zip(sentences, bounds, strict=True)
         ]
         if counts:
             kept = [
@@ -429,7 +430,7 @@ class Segmenter:
 
     def _kept(self, sentence: str, bounds: Bounds) -> Runs:
         """The runs of what is kept in a sentence."""
-        if not (bounds and self.reader.marks):
+        if not self.reader.marks:
             return NO_RUNS
         if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
             bounds = [(0, len(sentence))]
@@ -485,16 +486,21 @@ class Segmenter:
         None: as it is. Then what the encoder reads of each."""
         between = _outside_of_runs(cores)
         read_as = self._protection.read_as(between)
-        is_seen = not self._may_be_shown(between)
-        is_written = is_seen and not read_as
-        readings = [
-            None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
-            for each in cores
-        ]
-        texts = [
-            core[0] if reading is None else reading[0]
-            for core, reading in zip(cores, readings, strict=True)
-        ]
+        seen = self._shown if self._may_be_shown(between) else None
+        is_written = seen is None and not read_as
+        readings: list[Reading | None] = []
+        texts: list[str] = []
+        for core, begin, kept in cores:
+            reading: Reading | None = None
+            if kept:
+                reading = self._read_runs(core, begin, kept, read_as, seen)
+            elif not is_written:
+                text = core if seen is None else seen(core)
+                text = text.translate(read_as) if read_as else text
+                if text != core:
+                    reading = Reading(text, core, language=self._base_language)
+            readings.append(reading)
+            texts.append(core if reading is None else reading[0])
         if places := self._may_be_cased(texts, is_part=is_part):
             self._read_cased(cores, readings, texts, places, is_part=is_part)
         return readings, texts
@@ -530,29 +536,21 @@ class Segmenter:
             texts[place] = text
             readings[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
 
-    def _seen(
-        self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
-    ) -> Reading | None:
-        """How `core` is read, whatever the case of its letters; None: as it is.
-
-        Args:
-            core: begins at `begin` of its sentence.
-            kept: runs of the sentence.
-            read_as: signs that are read for others.
-            is_seen: whether `_shown` is what stands there, for certain.
-        """
-        if not kept:
-            text = core if is_seen else self._shown(core)
-            text = text.translate(read_as) if read_as else text
-            return None if text == core else Reading(text, core, language=self._base_language)
+    def _read_runs(
+        self,
+        core: str,
+        begin: int,
+        kept: Runs,
+        read_as: dict[int, str],
+        seen: Callable[[str], str] | None,
+    ) -> Reading:
+        """How `core`, which begins at `begin` of its sentence, is read with the sentence's runs,
+        whatever the case of its letters: `RunReader.read`."""
         if begin:
             kept = [_new(Run, (run[0] - begin, run[1] - begin, *run[2:])) for run in kept]
-        reader = self.reader
-        if len(kept) > len(reader.marks):
-            kept = reader.chosen(kept)
-        language = self._base_language
-        return reader.read(
-            core, kept, read_as=read_as, language=language, seen=self._shown, is_seen=is_seen
+        kept = self.reader.chosen(kept)
+        return self.reader.read(
+            core, kept, read_as=read_as, language=self._base_language, seen=seen
         )
 
     def _shown(self, text: str) -> str:
@@ -639,6 +637,9 @@ class _MayHave(NamedTuple):
     def of(cls, text: str) -> Self:
         """What `text` has anywhere."""
         return cls(ends=any_may_have_more(text), addresses=_may_have_addresses(text))
+
+
+_MAY_HAVE_ALL = _MayHave(ends=True, addresses=True)
 
 
 class _Batch:
