@@ -9,8 +9,9 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple
 
 from model.text.vocabulary import Vocabulary
@@ -35,8 +36,8 @@ _TWO_LONG_WORDS = re.compile(
 )
 _PARTS_OF_ONE_WORD = 3
 """What `_WORD` splits one word into, with what is around it."""
-_MOST_FORMS = 40_000
-"""Forms of words of which the number of pieces is remembered."""
+_MOST_WORDS = 15_000
+"""Words that are remembered."""
 _FEWEST_TOGETHER = 50
 """Words for which a call that takes them all pays: it starts a thread."""
 _LONGEST_WORD = 40
@@ -53,7 +54,7 @@ _ENDS = ".!?\u2026"
 """What a sentence ends with; else it may be a part of one."""
 _SHORTEST_SENTENCE = 3
 """Words of what is a sentence in capitals for certain: WET PAINT! is a label, whatever ends it."""
-_APOSTROPHES = ("'", "\u2019")
+_APOSTROPHES = frozenset("'\u2019")
 _LONGEST_ENDING = 2
 """Letters of what an apostrophe joins to a word: 's, 't, 've, 'll."""
 _NOUNS_ARE_CAPITALISED = frozenset({"de", "lb"})
@@ -83,8 +84,7 @@ class Truecaser:
     def __init__(self, vocabulary: Vocabulary, language: str) -> None:
         base = re.split("[-_]", language, maxsplit=1)[0].lower()
         self._titles = base not in _NOUNS_ARE_CAPITALISED
-        self._dotless = base in _DOTLESS_I
-        self._num_pieces = _PieceCounts(vocabulary)
+        self._known = _KnownWords(vocabulary, dotless=base in _DOTLESS_I)
 
     def read(self, sentence: str, kept: Sequence[Span] = ()) -> tuple[str, LetterCase | None]:
         """`sentence` as it is better read, as long as it is, and how all of it was written.
@@ -114,29 +114,11 @@ class Truecaser:
     ) -> list[tuple[str, LetterCase | None]]:
         """`read` of many sentences at once, each with its `kept`."""
         found = [self._cased(sentence, kept) for sentence, kept in sentences]
-        cased = [each for each in found if each is not None]
-        if not cased:
-            return [(sentence, None) for sentence, _ in sentences]
-        words = self._words_of(cased)
-        read: list[tuple[str, LetterCase | None]] = []
-        for (sentence, kept), each in zip(sentences, found, strict=True):
-            better = None if each is None else _better_read(each, words)
-            if each is None or better is None:
-                read.append((sentence, None))
-                continue
-            if (
-                not each.parts[0]
-                and (
-                    _is_sentence(each)
-                    # Whose other words have lost their capitals has lost that one as well.
-                    or better[1:] != [words.small[w] for w in each.parts[3::2]]
-                )
-            ):
-                better[0] = _capital(better[0])
-            each.parts[1::2] = better
-            text = "".join(each.parts)
-            read.append((_with(text, kept, sentence) if kept else text, each.case))
-        return read
+        known = self._known({word for each in found if each for word in each.parts[1::2]})
+        return [
+            (sentence, None) if each is None else _read(sentence, kept, each, known)
+            for (sentence, kept), each in zip(sentences, found, strict=True)
+        ]
 
     def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
         """The words of a sentence whose letter case says nothing."""
@@ -152,27 +134,11 @@ class Truecaser:
         parts = _WORD.split(sentence)
         if case is LetterCase.SMALL and len(parts) <= _PARTS_OF_ONE_WORD:
             return None
-        return _CasedSentence(case, parts)
+        return _new(_CasedSentence, (case, parts))
 
-    def _words_of(self, sentences: Sequence[_CasedSentence]) -> _Words:
-        """What is known of the words of some sentences."""
-        small = {word: self._lower(word) for each in sentences for word in set(each.parts[1::2])}
-        capital = {word: _capital(each) for word, each in small.items()}
-        counts = self._num_pieces({*small, *small.values(), *capital.values()})
-        usual = {
-            word: capital[word] if counts[capital[word]] < counts[each] else each
-            for word, each in small.items()
-        }
-        return _Words(small, usual, counts)
 
-    def _lower(self, word: str) -> str:
-        """In small letters, as long as before."""
-        if self._dotless:
-            word = word.replace("I", "\u0131").replace("\u0130", "i")
-        small = word.lower()
-        if len(small) == len(word):
-            return small
-        return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in word)
+_new = tuple.__new__
+"""Makes named tuples in half the time."""
 
 
 class _CasedSentence(NamedTuple):
@@ -183,41 +149,89 @@ class _CasedSentence(NamedTuple):
     """The words, at odd places, and what is between them."""
 
 
-class _Words(NamedTuple):
-    """What is known of words."""
+class _Word(NamedTuple):
+    """What is known of a word."""
 
-    small: dict[str, str]
-    """Each in small letters."""
-    usual: dict[str, str]
-    """Each as it has the fewest pieces, by itself in any case."""
-    counts: dict[str, int]
-    """The pieces of each, and of its other forms."""
+    small: str
+    """It in small letters, as long as before."""
+    usual: str
+    """It with small letters, or a capital first, as it has the fewest pieces by itself."""
+    num_pieces: int
+    num_pieces_small: int
+    num_pieces_usual: int
 
 
-class _PieceCounts:
-    """How many pieces words are, alone: those that were asked for last are remembered."""
+class _KnownWords:
+    """What is known of words: those that were asked for last are remembered."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, dotless: bool) -> None:
         self._vocabulary = vocabulary
-        self._known: dict[str, int] = {}
+        self._dotless = dotless
+        self._known: dict[str, _Word] = {}
+        """Nothing is taken out of it: other threads read it."""
 
-    def __call__(self, words: Collection[str]) -> dict[str, int]:
-        """The number of pieces of each of some words."""
+    def __call__(self, words: Set[str]) -> dict[str, _Word]:
+        """What is known of each of some words."""
         known = self._known
-        counts = {word: known.get(word, 0) for word in words}
-        missing = [word for word, count in counts.items() if not count]
-        if not missing:
-            return counts
-        if len(missing) < _FEWEST_TOGETHER:
-            rows = [self._vocabulary.tokenize(word) for word in missing]
+        found = {word: known[word] for word in words if word in known}
+        if len(found) == len(words):
+            return found
+        learnt = self._learnt(words - found.keys())
+        short = {
+            word: learnt[word] for word in islice(learnt, _MOST_WORDS) if len(word) <= _LONGEST_WORD
+        }
+        if len(known) + len(short) > _MOST_WORDS:
+            self._known = short
         else:
-            rows = self._vocabulary.tokenize_batch(missing)
-        counts |= zip(missing, map(len, rows), strict=True)
-        if len(known) + len(missing) > _MOST_FORMS:
-            known.clear()
-        short = (word for word in missing[:_MOST_FORMS] if len(word) <= _LONGEST_WORD)
-        known |= {word: counts[word] for word in short}
-        return counts
+            known |= short
+        return found | learnt
+
+    def _learnt(self, words: Set[str]) -> dict[str, _Word]:
+        small = {word: self._lower(word) for word in words}
+        capital = {each: _capital(each) for each in small.values()}
+        counts = self._num_pieces([*{*words, *capital, *capital.values()}])
+        learnt: dict[str, _Word] = {}
+        for word, each in small.items():
+            usual = capital[each] if counts[capital[each]] < counts[each] else each
+            learnt[word] = _Word(each, usual, counts[word], counts[each], counts[usual])
+        return learnt
+
+    def _num_pieces(self, forms: Sequence[str]) -> dict[str, int]:
+        """How many pieces each of some words is, alone."""
+        if len(forms) < _FEWEST_TOGETHER:
+            rows = [self._vocabulary.tokenize(form) for form in forms]
+        else:
+            rows = self._vocabulary.tokenize_batch(forms)
+        return dict(zip(forms, map(len, rows), strict=True))
+
+    def _lower(self, word: str) -> str:
+        if self._dotless:
+            word = word.replace("I", "\u0131").replace("\u0130", "i")
+        small = word.lower()
+        if len(small) == len(word):
+            return small
+        return "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in word)
+
+
+def _read(
+    sentence: str, kept: Sequence[Span], cased: _CasedSentence, known: Mapping[str, _Word]
+) -> tuple[str, LetterCase | None]:
+    """A sentence whose letter case says nothing as it is better read, and how it was written."""
+    case, parts = cased
+    words = parts[1::2]
+    better = _better_read(cased, words, known)
+    if better is None:
+        return sentence, None
+    if case is LetterCase.SMALL and better == words:
+        return sentence, case
+    # Whose other words have lost their capitals has lost that of the first one as well.
+    if not parts[0] and (
+        _is_sentence(cased) or better[1:] != [known[word].small for word in words[1:]]
+    ):
+        better[0] = _capital(better[0])
+    parts[1::2] = better
+    text = "".join(parts)
+    return (_with(text, kept, sentence) if kept else text), case
 
 
 def _is_sentence(sentence: _CasedSentence) -> bool:
@@ -225,21 +239,26 @@ def _is_sentence(sentence: _CasedSentence) -> bool:
 
     Who writes in small letters begins a sentence with one.
     """
-    is_ended = sentence.parts[-1].rstrip()[-1:] in tuple(_ENDS)
-    is_long = len(sentence.parts) // 2 >= _SHORTEST_SENTENCE
-    return is_ended and is_long and sentence.case is LetterCase.CAPITALS
+    case, parts = sentence
+    if case is not LetterCase.CAPITALS or len(parts) // 2 < _SHORTEST_SENTENCE:
+        return False
+    return parts[-1].rstrip()[-1:] in tuple(_ENDS)
 
 
-def _better_read(sentence: _CasedSentence, known: _Words) -> list[str] | None:
+def _better_read(
+    sentence: _CasedSentence, words: Sequence[str], known: Mapping[str, _Word]
+) -> list[str] | None:
     """The words of a sentence as they are usually written; None if they may be so already."""
-    words = sentence.parts[1::2]
-    if sentence.case is LetterCase.TITLE:
+    case, parts = sentence
+    if case is LetterCase.TITLE:
         return _heading(words, known)
-    if sentence.case is LetterCase.CAPITALS and not _is_shouted(words, known):
+    if case is LetterCase.CAPITALS and not _is_shouted(words, known):
         return None
+    if _APOSTROPHES.isdisjoint(parts):
+        return [known[word].usual for word in words] or None
     return [
-        known.small[word] if _is_ending(before, word) else known.usual[word]
-        for before, word in zip(sentence.parts[::2], words, strict=False)
+        known[word].small if _is_ending(before, word) else known[word].usual
+        for before, word in zip(parts[::2], words, strict=False)
     ] or None
 
 
@@ -248,32 +267,31 @@ def _is_ending(before: str, word: str) -> bool:
     return before in _APOSTROPHES and len(word) <= _LONGEST_ENDING
 
 
-def _is_shouted(words: list[str], known: _Words) -> bool:
+def _is_shouted(words: Sequence[str], known: Mapping[str, _Word]) -> bool:
     """Whether words in capitals are no abbreviations, or no more than that."""
-    letters = sum(len(word) for word in words if len(word) > 1)
-    several = sum(len(word) > 1 for word in words) > 1
+    lengths = [len(word) for word in words if len(word) > 1]
+    letters, several = sum(lengths), len(lengths) > 1
     if several and letters >= _SHORTEST_SHOUT:
         return True
-    before = sum([known.counts[word] for word in words])
-    after = sum([known.counts[known.usual[word]] for word in words])
-    is_known = letters >= _SHORTEST_SHOUTED_WORD and after == len(words)
-    return after < before and (several or is_known)
+    if not several and letters < _SHORTEST_SHOUTED_WORD:
+        return False
+    before = sum([known[word].num_pieces for word in words])
+    after = sum([known[word].num_pieces_usual for word in words])
+    return after < before and (several or after == len(words))
 
 
-def _heading(words: list[str], known: _Words) -> list[str] | None:
+def _heading(words: Sequence[str], known: Mapping[str, _Word]) -> list[str] | None:
     """Words in Title Case with small letters, but for the first one and names; None if all may
     be names.
 
     A name is a word that the vocabulary knows better with a capital, with the words beside it
     of which that cannot be told.
     """
-    small = [known.small[word] for word in words]
-    gains = [
-        known.counts[word] - known.counts[each] for word, each in zip(words, small, strict=True)
-    ]
+    small = [known[word].small for word in words]
+    gains = [known[word].num_pieces - known[word].num_pieces_small for word in words]
     if max(gains) <= 0:
         return None
-    read = words[:1]
+    read = list(words[:1])
     at = 0
     while at < len(words):
         last = at

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from string import digits as ascii_digits
 
 from model.text.numbers import (
@@ -19,7 +19,7 @@ from model.text.numbers import (
     unit_spellings,
 )
 from model.text.numbers.conventions import CURRENCIES, conventions
-from model.text.numbers.values import Quantity
+from model.text.numbers.values import Quantity, Unchanged
 from model.text.runs import NO_RUNS, Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
@@ -33,6 +33,8 @@ _ANY, _NEXT = "\1", "\2"
 _MOST_SPELT = 2
 """Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
+_Known = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""What may be written for a number, what is meant by each, and its units."""
 _new = tuple.__new__
 """Makes named tuples in half the time."""
 
@@ -55,20 +57,20 @@ class NumberReader:
         self._unwritable: set[str] = set()
         self._amounts: dict[tuple[str, str], tuple[str, int]] = {}
         """By sign and unit: `_around`."""
-        self._remembered: dict[tuple[str, Value], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._remembered: dict[tuple[str, Value], _Known] = {}
 
     def runs(
         self,
         sentences: Sequence[str],
         kept: Sequence[Sequence[Span] | Runs],
-        read_as: Callable[[str], dict[int, str]],
+        read_as: dict[int, str],
     ) -> list[Runs]:
         """A run for each number of some sentences without line breaks.
 
         Args:
             sentences: with everything that is kept.
             kept: where that is in each of them; no run is in it.
-            read_as: the signs that the encoder reads for others of a sentence.
+            read_as: the signs that the encoder reads for others of the sentences.
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
         if len(sentences) == 1:
@@ -83,13 +85,14 @@ class NumberReader:
             last, end = first + 1, ends[place]
             while last < len(numbers) and numbers[last][0] < end:
                 last += 1
-            sentence, spans, some = sentences[place], kept[place], numbers[first:last]
+            sentence, spans = sentences[place], kept[place]
+            some: Sequence[Number] = numbers[first:last]
             begin = end - len(sentence) - 1
-            if spans and _is_any_in(some, begin, spans):
-                some, begin = list(_outside(sentence, some, begin, self._source, spans)), 0
-            # No sign of ASCII that a number has is read as another one.
-            signs = {} if sentence.isascii() else read_as(sentence)
-            runs[place] = self._runs(some, begin, signs)
+            may_be_kept = spans and numbers[last - 1][1] - begin > spans[0][0]
+            if may_be_kept and numbers[first][0] - begin < spans[-1][1]:
+                some = _outside(sentence, some, begin, self._source, spans)
+            if some:
+                runs[place] = self._runs(some, begin, read_as)
             first = last
         return runs
 
@@ -139,32 +142,34 @@ class NumberReader:
         for number in numbers:
             begin, end, text, value = number
             form: str | None = None
+            # Digits that every language writes as they are.
             if type(value) is Quantity:
-                # Digits that every language writes as they are.
                 is_plain = len(text) > _MOST_SPELT and text == value[0] and keeps_digits
                 form = text if is_plain else self._decimal_form(value)
-            if form is None:
-                runs.append(self._run(number, start, read_as))
-                continue
-            own = (form,)
-            runs.append(_new(Run, (begin - start, end - start, text, own, None, True, own, ())))
+            elif keeps_digits and text.isdecimal() and text.isascii() and type(value) is Unchanged:
+                form = text
+            forms, finals, units = self._known(number) if form is None else ((form,), (form,), ())
+            written: str | None = text
+            final = None
+            if not forms:
+                written, final, finals = None, finals[0], ()
+            elif read_as:
+                written = text.translate(read_as)
+            runs.append(
+                _new(Run, (begin - start, end - start, written, forms, final, True, finals, units))
+            )
         return runs
 
-    def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
-        """The run of a number that may have several forms, or be kept."""
-        begin, end, text, value = number
+    def _known(self, number: Number) -> _Known:
+        """The forms of a number that may have several, and its units; no form if it is kept."""
+        text, value = number[2:]
         known = self._remembered.get((text, value))
         if known is None:
-            known = self._forms(number)
+            units = unit_spellings(number, self._target)
+            known = (*self._forms(number), units)
             if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
                 self._remembered[text, value] = known
-        forms, finals = known
-        if not forms:
-            return _new(Run, (begin - start, end - start, None, (), finals[0], True, (), ()))
-        text = text.translate(read_as) if read_as else text
-        has_unit = type(value) is Quantity and value.unit
-        units = unit_spellings(number, self._target) if has_unit else ()
-        return _new(Run, (begin - start, end - start, text, forms, None, True, finals, units))
+        return known
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What the model may write for a number, and what is meant by each; nothing, and what
@@ -231,44 +236,41 @@ class NumberReader:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
 
 
-def _is_any_in(numbers: Sequence[Number], start: int, kept: Sequence[Span] | Runs) -> bool:
-    """Whether any number of a sentence that begins at `start` has a part that is kept."""
-    if numbers[-1][1] - start <= kept[0][0] or kept[-1][1] <= numbers[0][0] - start:
-        return False
-    for number in numbers:
-        place = bisect_left(kept, (number.end - start,)) - 1
-        if place >= 0 and kept[place][1] > number.begin - start:
-            return True
-    return False
-
-
 def _outside(
     sentence: str,
-    numbers: Iterable[Number],
+    numbers: Sequence[Number],
     start: int,
     language: str,
     kept: Sequence[Span] | Runs,
-) -> Iterator[Number]:
-    """The numbers of what of a sentence is not kept; of `numbers`, it begins at `start`."""
-    places = iter([each[:2] for each in kept])
-    begin, end = next(places, (len(sentence), len(sentence)))
+) -> Sequence[Number]:
+    """Those of `numbers` of a sentence, which begins at `start`, that have no part that is kept;
+    for others, the numbers of what is left of them."""
+    outside: list[Number] = []
+    place = 0
     for number in numbers:
-        number = number._replace(begin=number.begin - start, end=number.end - start)
-        at = number.begin
-        while end <= at:
-            begin, end = next(places, (len(sentence), len(sentence) + 1))
-        if number.end <= begin:
-            yield number
-            continue
-        # What is left of a number on both sides of what is kept in it.
-        while at < number.end:
-            yield from _of_part(sentence, language, at, min(begin, number.end))
-            at = max(at, end)
-            if end >= number.end:
-                break
-            begin, end = next(places, (len(sentence), len(sentence) + 1))
+        begin, end = number[0] - start, number[1] - start
+        while place < len(kept) and kept[place][1] <= begin:
+            place += 1
+        if place == len(kept) or end <= kept[place][0]:
+            outside.append(number)
+        elif begin < kept[place][0] or kept[place][1] < end:
+            for first, last in _gaps(begin, end, islice(kept, place, None)):
+                outside += _of_part(sentence, language, first, last, start)
+    return outside
 
 
-def _of_part(sentence: str, language: str, begin: int, end: int) -> Iterator[Number]:
-    for number in find(sentence[begin:end], language) if begin < end else ():
-        yield number._replace(begin=begin + number.begin, end=begin + number.end)
+def _gaps(begin: int, end: int, kept: Iterable[Span | Run]) -> Iterator[Span]:
+    """What of a part of a sentence is not `kept`."""
+    for span in kept:
+        if begin < span[0]:
+            yield begin, min(span[0], end)
+        begin = span[1]
+        if begin >= end:
+            return
+    yield begin, end
+
+
+def _of_part(sentence: str, language: str, begin: int, end: int, start: int) -> Iterator[Number]:
+    for number in find(sentence[begin:end], language):
+        first = start + begin
+        yield number._replace(begin=first + number.begin, end=first + number.end)

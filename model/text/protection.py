@@ -146,15 +146,22 @@ class Protection:
         """Where words stand that are foreign for their `strange` characters."""
         if not any(map(_OF_WORD.match, strange)):
             return []
+        may_be_foreign = {
+            word
+            for word in set(_WORD.findall(text))
+            if not strange.isdisjoint(word) and _is_foreign(word, strange, is_shouted=False)
+        }
+        if not may_be_foreign:
+            return []
         words: list[re.Match[str]] = []
         line_end, is_shouted = -1, False
         for word in _WORD.finditer(text):
-            if strange.isdisjoint(word[0]):
+            if word[0] not in may_be_foreign:
                 continue
             if (begin := word.start()) > line_end:
                 line_end = text.find("\n", begin) % (len(text) + 1)
                 is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
-            if _is_foreign(word[0], strange, is_shouted):
+            if _is_foreign(word[0], strange, is_shouted=is_shouted):
                 words.append(word)
         common = self._capitalised({word[0] for word in words})
         return [word.span() for word in words if word[0] not in common]
@@ -232,7 +239,7 @@ def _is_ligature(sign: str) -> bool:
     return len(unicodedata.normalize("NFKC", sign)) > _MOST_LETTERS
 
 
-def _is_foreign(word: str, strange: set[str], is_shouted: bool) -> bool:
+def _is_foreign(word: str, strange: set[str], *, is_shouted: bool) -> bool:
     """Whether it is a name, or most of its letters are strange."""
     if word[0].isupper() and not is_shouted:
         return True

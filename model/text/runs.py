@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -31,7 +31,6 @@ __all__ = [
     "Run",
     "RunReader",
     "Runs",
-    "read",
 ]
 
 _WITHOUT_SPACES = re.compile(
@@ -175,8 +174,7 @@ class RunReader:
         *,
         read_as: dict[int, str],
         language: str = "",
-        seen: Callable[[str], str] | None = None,
-        is_seen: bool = False,
+        seen: Callable[[str], str] | None = visible,
     ) -> Reading:
         """`sentence` as the encoder reads it.
 
@@ -185,20 +183,17 @@ class RunReader:
             runs: of it, as many as `chosen` lets.
             read_as: signs that the vocabulary lacks, and others that say the same.
             language: whose abbreviations are read in full.
-            seen: what is read of what stands between runs; None: what `visible` says.
-            is_seen: whether that is what stands there, for certain.
+            seen: what is read of what stands between runs; None: that, for certain.
         """
-        if is_seen and not read_as and _is_read_as_written(sentence, runs):
+        if seen is None and not read_as and _is_read_as_written(sentence, runs):
             places = tuple([run[:2] for run in runs])
             forms = tuple([run[3] for run in runs])
             return _new(Reading, (sentence, sentence, False, tuple(runs), places, forms, language))
-        if is_seen:
-            seen = _as_it_is
-        marks: Iterable[str] = self.marks
-        if not (len(runs) <= len(self._placeholders) and sentence.isascii()):
+        marks = iter(self.marks)
+        if len(runs) > len(self._placeholders) or PLACEHOLDER.search(sentence):
             # What the sentence has itself would be one of its own words.
-            marks = (mark for mark in marks if mark not in sentence)
-        return read(sentence, runs, marks, read_as, language, seen)
+            marks = (mark for mark in self.marks if mark not in sentence)
+        return _new(Reading, (*_read(sentence, runs, marks, read_as, seen), language))
 
     def rendered(
         self,
@@ -245,53 +240,44 @@ _new = tuple.__new__
 """Makes named tuples in half the time."""
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
-def read(
+def _read(
     sentence: str,
     runs: Runs,
-    marks: Iterable[str],
+    marks: Iterator[str],
     read_as: dict[int, str],
-    language: str = "",
-    seen: Callable[[str], str] | None = None,
-) -> Reading:
-    """`RunReader.read` with `marks`, in their order, as far as they go."""
-    seen = seen or partial(visible, language=language)
-    waiting = iter(marks)
+    seen: Callable[[str], str] | None,
+) -> tuple[object, ...]:
+    """The fields of what `RunReader.read` makes with `marks`, as far as they go; the language is
+    left out."""
     text, at = "", 0
     taken: list[Run] = []
     places: list[Span] = []
     forms: list[tuple[str, ...]] = []
     for run in runs:
-        begin, written = run[0], run[2]
+        begin, end, written = run[:3]
         is_marked = written is None
-        if written is None and (written := next(waiting, None)) is None:
+        if written is None and (written := next(marks, None)) is None:
             continue
         if at < begin:
             between = sentence[at:begin]
-            # Of a single character of ASCII, no other one is read but for a backquote.
-            if begin - at > 1 or between == "`" or not between.isascii():
+            # Of a single character of ASCII, no other one is seen.
+            if seen is not None and (begin - at > 1 or not between.isascii()):
                 between = seen(between)
-                between = between.translate(read_as) if read_as else between
-            text += between
+            text += between.translate(read_as) if read_as else between
+        at = end
         if is_marked and text[-1:].isalnum():
             text += " "  # a word's pieces are others where no space stands before it
         place = len(text)
         text += written
         places.append((place, len(text)))
-        at = run[1]
-        if is_marked and sentence[at : at + 1].isalnum():
+        if is_marked and sentence[end : end + 1].isalnum():
             text += " "
         taken.append(run)
         forms.append(run[3] or (written,))
     if at < len(sentence):
-        between = seen(sentence[at:])
+        between = sentence[at:] if seen is None else seen(sentence[at:])
         text += between.translate(read_as) if read_as else between
-    return _new(
-        Reading, (text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
-    )
+    return text, sentence, False, tuple(taken), tuple(places), tuple(forms)
 
 
 def _with_replaced(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, zip_longest
 from typing import NamedTuple, Self
@@ -30,7 +30,12 @@ from model.text.numbers.conventions import CURRENCIES
 from model.text.numbers.recognition import DIGIT_LIKE
 from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
-from model.text.sentences import base_language, may_have_more, split_sentences
+from model.text.sentences import (
+    any_may_have_more,
+    base_language,
+    may_have_more,
+    split_sentences,
+)
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
 from model.text.verbatim import WEB_ADDRESS
@@ -141,7 +146,7 @@ _BOUNDARIES = (
 match may stand before the part that is searched."""
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
-_BATCH = 1000
+_BATCH = 1500
 """Characters of short sentences that are cut together, within a millisecond or two."""
 _FEW_KEPT = 8
 """Strings that are kept in a sentence and are looked at one by one, however little else it has."""
@@ -242,10 +247,11 @@ class Segmenter:
                 continue
             pattern = _BREAK if "\\" in piece.text else _BREAK_WITHOUT_PROGRAMS
             split = pattern.split(piece.text)
+            may_have = _MayHave.of(piece.text) if len(split) > 1 else _MAY_HAVE_ALL
             for line, end in zip_longest(split[::2], split[1::2]):
                 parts: Iterable[_Part] | None = lines.get(line)
                 if parts is None:
-                    if self._is_plain(line) and not (piece.number and "#" in line):
+                    if self._is_plain(line, may_have) and not (piece.number and "#" in line):
                         parts = lines[line] = [batch.pieces(line)]
                     else:
                         parts = self._parts(line, batch, piece.number)
@@ -264,18 +270,20 @@ class Segmenter:
         """Where in `text` each character of its pieces is from; None: from its own place."""
         return origins(text, self._language)
 
-    def _is_plain(self, line: str) -> bool:
-        """Whether it is one short sentence for certain, with no list marker before it."""
+    def _is_plain(self, line: str, may_have: _MayHave) -> bool:
+        """Whether it is one short sentence for certain, with no list marker before it.
+
+        `may_have`: what its text may have.
+        """
         if len(line) > _SHORT:
             return False
-        if _SURELY_PLAIN.fullmatch(line):
+        may_have_ends, may_have_addresses = may_have
+        if may_have_ends and _SURELY_PLAIN.fullmatch(line):
             return True
-        if line.isalnum():
-            return line[0].isalpha()
         return (
             _NO_MARKER.match(line) is not None
-            and not may_have_more(line, self._base_language)
-            and _says_something(line)
+            and not (may_have_ends and may_have_more(line, self._base_language))
+            and (_says_something(line) if may_have_addresses else _has_letter(line))
         )
 
     def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
@@ -310,8 +318,39 @@ class Segmenter:
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         """Adds the pieces of short sentences, most of which are one segment."""
         least, most, unknown_ids = self._least_tokens, self._max_tokens, self._unknown_ids
-        has_letter = self._has_letter
-        drafts: list[tuple[str, list[Segment | str], Runs]] = []
+        drafts, cores = self._drafts(sentences, counts)
+        readings, texts = self._read_batch(cores, is_part=False)
+        rows = self._encoder.encode_batch(texts)
+        for (sentence, pieces, runs, is_said), (core, begin, _), reading, token_ids in zip(
+            drafts, cores, readings, rows, strict=True
+        ):
+            piece: Segment | str | None
+            if (
+                least <= len(token_ids) <= most
+                and unknown_ids.isdisjoint(token_ids)
+                # The rest says something, as found out above.
+                and (
+                    reading is None
+                    or not reading[3]
+                    or (is_said and any(map(self._has_letter, token_ids)))
+                )
+            ):
+                piece = _new(Segment, (core, token_ids, reading))
+            else:
+                piece = self._whole(core, reading, token_ids, is_part=False)
+            if piece is None:
+                pieces.extend(self._segments(sentence, runs))
+            elif core is sentence:
+                pieces.append(piece)
+            else:
+                pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+
+    def _drafts(
+        self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]
+    ) -> tuple[list[_Draft], list[tuple[str, int, Runs]]]:
+        """The short sentences that have something to translate, and for each what of it that is,
+        with where it begins and the runs in it; others are among their own pieces then."""
+        drafts: list[_Draft] = []
         cores: list[tuple[str, int, Runs]] = []
         all_runs = self._runs(list(sentences), counts)
         has_addresses = _may_have_addresses("\n".join(sentences))
@@ -325,53 +364,29 @@ class Segmenter:
                 begin, end = _core(sentence, 0, len(sentence))
                 if end - begin < len(sentence):
                     core, kept = sentence[begin:end], _within(runs, begin, end)
-            is_kept = kept and kept[0][2] is None and self._is_only_kept(core, begin, kept)
-            if is_kept or not ((first.isalpha() and not has_addresses) or _says_something(core)):
+            is_said = first.isalpha() and not (kept and kept[0][0] <= begin)
+            if not is_said:
+                is_said = _has_letter_outside(core, kept, begin) if kept else _has_letter(core)
+            if (
+                (has_addresses and not _says_something(core))
+                or not (is_said or (kept and _has_letter(core)))
+                or (kept and not is_said and self._is_only_kept(core, begin, kept))
+            ):
                 pieces.append(sentence)
                 continue
-            drafts.append((sentence, pieces, runs))
+            drafts.append((sentence, pieces, runs, is_said))
             cores.append((core, begin, kept))
-        readings = self._read_batch(cores, is_part=False)
-        rows = self._encoder.encode_batch(
-            [
-                core if reading is None else reading[0]
-                for (core, _, _), reading in zip(cores, readings, strict=True)
-            ]
-        )
-        for (sentence, pieces, runs), (core, begin, _), reading, token_ids in zip(
-            drafts, cores, readings, rows, strict=True
-        ):
-            piece: Segment | str | None
-            if (
-                least <= len(token_ids) <= most
-                and unknown_ids.isdisjoint(token_ids)
-                # The rest says something, as found out above.
-                and (
-                    reading is None
-                    or not (taken := reading[3])
-                    or not any(map(_is_marked, taken))
-                    or (taken[0][0] > 0 and core[0].isalpha() and any(map(has_letter, token_ids)))
-                )
-            ):
-                piece = _new(Segment, (core, token_ids, reading))
-            else:
-                piece = self._whole(core, reading, token_ids, is_part=False)
-            if piece is None:
-                pieces.extend(self._segments(sentence, runs))
-            elif core is sentence:
-                pieces.append(piece)
-            else:
-                pieces += (sentence[:begin], piece, sentence[begin + len(core) :])
+        return drafts, cores
 
     def _is_only_kept(self, core: str, begin: int, kept: Runs) -> bool:
-        """Whether there is no letter besides what is kept of `core`, which begins at `begin` of its
-        sentence, for certain: a mark that it has itself cannot stand for any of that."""
+        """Whether all of `core`, which begins at `begin` of its sentence and has no letter outside
+        of what is kept, is that for certain: a mark that it has itself cannot stand for any of it.
+        """
+        if kept[0][2] is not None:
+            return False
         if len(kept) == 1 and kept[0][0] <= begin and begin + len(core) <= kept[0][1]:
             return True
-        if core[0].isalpha() and kept[0][0] > begin:
-            return False
-        enough = len(kept) + len(core) <= len(self.reader.marks)
-        return enough and not _has_letter_outside(core, kept, begin)
+        return len(kept) + len(core) <= len(self.reader.marks)
 
     def _cut_long(
         self, sentence: str, pieces: list[Segment | str], counts: dict[str, str]
@@ -393,8 +408,8 @@ class Segmenter:
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
         bounds = self._protection.bounds_batch(sentences)
         kept = [
-            self._kept(*each) if each[1] else NO_RUNS
-            for each in zip(sentences, bounds, strict=True)
+            self._kept(sentence, spans) if spans else NO_RUNS
+            for sentence, spans in zip(sentences, bounds, strict=True)
         ]
         if counts:
             kept = [
@@ -407,7 +422,7 @@ class Segmenter:
         if not CURRENCIES.isdisjoint(text):
             kept = [[self._numbers.with_units(run) for run in runs] for runs in kept]
         read_as: dict[int, str] = {} if text.isascii() else self._protection.read_as(text)
-        numbers = self._numbers.runs(sentences, kept, lambda _: read_as)
+        numbers = self._numbers.runs(sentences, kept, read_as)
         return [
             sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
@@ -415,7 +430,7 @@ class Segmenter:
 
     def _kept(self, sentence: str, bounds: Bounds) -> Runs:
         """The runs of what is kept in a sentence."""
-        if not (bounds and self.reader.marks):
+        if not self.reader.marks:
             return NO_RUNS
         if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
             bounds = [(0, len(sentence))]
@@ -448,8 +463,8 @@ class Segmenter:
                 kept = self.reader.chosen(_within(runs, begin, end))
                 to_read = len(core) - sum(map(_saved, kept))
                 if len(core) == 1 or not self._is_too_long(density, to_read):
-                    reading = self._read(core, begin, kept, is_part=density > 0)
-                    token_ids = self._encoder.encode(core if reading is None else reading.text)
+                    [reading], [text] = self._read_batch([(core, begin, kept)], is_part=density > 0)
+                    token_ids = self._encoder.encode(text)
                     piece = self._whole(core, reading, token_ids, is_part=density > 0)
                     if piece is not None:
                         yield piece
@@ -464,89 +479,78 @@ class Segmenter:
         """Whether a part of so many characters is surely cut, which need not be read for that."""
         return density * to_read >= _SURELY_TOO_MANY * self._max_tokens
 
-    def _read(self, core: str, begin: int, kept: Runs, *, is_part: bool) -> Reading | None:
-        """How `core`, which begins at `begin` of its sentence, is read."""
-        return self._read_batch([(core, begin, kept)], is_part=is_part)[0]
-
     def _read_batch(
         self, cores: Sequence[tuple[str, int, Runs]], *, is_part: bool
-    ) -> list[Reading | None]:
-        """`_read` of many at once."""
+    ) -> tuple[list[Reading | None], list[str]]:
+        """How parts of sentences are read, each with where it begins and the runs of its sentence;
+        None: as it is. Then what the encoder reads of each."""
         between = _outside_of_runs(cores)
         read_as = self._protection.read_as(between)
-        is_seen = not self._may_be_shown(between)
-        is_written = is_seen and not read_as
-        seen = [
-            None if is_written and not each[2] else self._seen(*each, read_as, is_seen=is_seen)
-            for each in cores
-        ]
-        if places := self._may_be_cased(cores, seen, is_part=is_part):
-            self._read_cased(cores, seen, places, is_part=is_part)
-        return seen
+        seen = self._shown if self._may_be_shown(between) else None
+        is_written = seen is None and not read_as
+        readings: list[Reading | None] = []
+        texts: list[str] = []
+        for core, begin, kept in cores:
+            reading: Reading | None = None
+            if kept:
+                reading = self._read_runs(core, begin, kept, read_as, seen)
+            elif not is_written:
+                text = core if seen is None else seen(core)
+                text = text.translate(read_as) if read_as else text
+                if text != core:
+                    reading = Reading(text, core, language=self._base_language)
+            readings.append(reading)
+            texts.append(core if reading is None else reading[0])
+        if places := self._may_be_cased(texts, is_part=is_part):
+            self._read_cased(cores, readings, texts, places, is_part=is_part)
+        return readings, texts
 
-    def _may_be_cased(
-        self,
-        cores: Sequence[tuple[str, int, Runs]],
-        seen: Sequence[Reading | None],
-        *,
-        is_part: bool,
-    ) -> Sequence[int]:
-        """Which of some cores, as they are `seen`, may be read in another letter case."""
+    def _may_be_cased(self, texts: Sequence[str], *, is_part: bool) -> Sequence[int]:
+        """Which of some texts may be read in another letter case."""
         may_be_cased = may_be_capitals if is_part else self._truecaser.may_read
-        return [
-            place
-            for place, (core, reading) in enumerate(zip(cores, seen, strict=True))
-            if may_be_cased(core[0] if reading is None else reading[0])
-        ]
+        return [place for place, text in enumerate(texts) if may_be_cased(text)]
 
     def _read_cased(
         self,
         cores: Sequence[tuple[str, int, Runs]],
-        seen: list[Reading | None],
+        readings: list[Reading | None],
+        texts: list[str],
         places: Sequence[int],
         *,
         is_part: bool,
     ) -> None:
-        """Puts some readings among all that are `seen` into the letter case that is better read."""
-        texts: list[tuple[str, Sequence[Span]]] = []
+        """Puts some of `texts`, with their readings, into the letter case that is better read."""
+        some: list[tuple[str, Sequence[Span]]] = []
         for place in places:
-            reading = seen[place]
-            spans = _NO_SPANS if reading is None else _marks(reading)
-            texts.append((cores[place][0] if reading is None else reading[0], spans))
-        cased = self._truecaser.read_batch(texts)
-        for place, (before, _), (text, case) in zip(places, texts, cased, strict=True):
+            reading = readings[place]
+            some.append((texts[place], _NO_SPANS if reading is None else _marks(reading)))
+        for place, (text, case) in zip(places, self._truecaser.read_batch(some), strict=True):
+            if text == texts[place]:
+                continue
             # Of a part, small letters say nothing about the sentence.
-            if text is not before and text != before:
-                if is_part and case is not LetterCase.CAPITALS:
-                    continue
-                core = cores[place][0]
-                reading = seen[place] or Reading(core, core)
-                all_caps = case is LetterCase.CAPITALS
-                seen[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
+            all_caps = case is LetterCase.CAPITALS
+            if is_part and not all_caps:
+                continue
+            core = cores[place][0]
+            reading = readings[place] or Reading(core, core)
+            texts[place] = text
+            readings[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
 
-    def _seen(
-        self, core: str, begin: int, kept: Runs, read_as: dict[int, str], *, is_seen: bool
-    ) -> Reading | None:
-        """How `core` is read, whatever the case of its letters; None: as it is.
-
-        Args:
-            core: begins at `begin` of its sentence.
-            kept: runs of the sentence.
-            read_as: signs that are read for others.
-            is_seen: whether `_shown` is what stands there, for certain.
-        """
-        if not kept:
-            text = core if is_seen else self._shown(core)
-            text = text.translate(read_as) if read_as else text
-            return None if text == core else Reading(text, core, language=self._base_language)
+    def _read_runs(
+        self,
+        core: str,
+        begin: int,
+        kept: Runs,
+        read_as: dict[int, str],
+        seen: Callable[[str], str] | None,
+    ) -> Reading:
+        """How `core`, which begins at `begin` of its sentence, is read with the sentence's runs,
+        whatever the case of its letters: `RunReader.read`."""
         if begin:
             kept = [_new(Run, (run[0] - begin, run[1] - begin, *run[2:])) for run in kept]
-        reader = self.reader
-        if len(kept) > len(reader.marks):
-            kept = reader.chosen(kept)
-        language = self._base_language
-        return reader.read(
-            core, kept, read_as=read_as, language=language, seen=self._shown, is_seen=is_seen
+        kept = self.reader.chosen(kept)
+        return self.reader.read(
+            core, kept, read_as=read_as, language=self._base_language, seen=seen
         )
 
     def _shown(self, text: str) -> str:
@@ -594,11 +598,6 @@ _new = tuple.__new__
 """Makes named tuples in half the time."""
 
 
-def _is_marked(run: Run) -> bool:
-    """Whether a mark is read for it."""
-    return run[2] is None
-
-
 def _outside_of_runs(cores: Iterable[tuple[str, int, Runs]]) -> str:
     """What of some cores, with where they begin in sentences, is in none of the sentences' runs: a
     line for each part."""
@@ -623,6 +622,24 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
 
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
+_Draft = tuple[str, list[Segment | str], Runs, bool]
+"""A short sentence, its pieces, its runs, and whether it has a letter outside of those with marks."""
+
+
+class _MayHave(NamedTuple):
+    """What any line of a text may have."""
+
+    ends: bool
+    """Of sentences, before its own."""
+    addresses: bool
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """What `text` has anywhere."""
+        return cls(ends=any_may_have_more(text), addresses=_may_have_addresses(text))
+
+
+_MAY_HAVE_ALL = _MayHave(ends=True, addresses=True)
 
 
 class _Batch:
@@ -727,7 +744,7 @@ def _has_letter_outside(text: str, runs: Runs, begin: int = 0) -> bool:
             if at < first and any(map(str.isalpha, text[at:first])):
                 return True
             at = run.end - begin
-    return text[at : at + 1].isalpha() or any(map(str.isalpha, text[at:]))
+    return _has_letter(text[at:])
 
 
 def _is_mostly_marks(text: str) -> bool:
@@ -739,11 +756,15 @@ def _may_have_addresses(text: str) -> bool:
     return "@" in text or "://" in text or "www." in text
 
 
+def _has_letter(text: str) -> bool:
+    return text[:1].isalpha() or any(map(str.isalpha, text))
+
+
 def _says_something(text: str) -> bool:
     """Whether there are words in `text`, besides addresses."""
     # Most texts have none of these, and to look for addresses costs as much as to tokenise.
     if not _may_have_addresses(text):
-        return text[:1].isalpha() or any(map(str.isalpha, text))
+        return _has_letter(text)
     return any(
         found["letter"] and found[0].isalpha() for found in _ADDRESS_OR_LETTER.finditer(text)
     )
@@ -753,18 +774,11 @@ def _core(sentence: str, begin: int, end: int) -> tuple[int, int]:
     """Where the part of `sentence[begin:end]` that is translated begins and ends."""
     if begin < end and sentence[end - 1] == " ":
         end -= 1
-    if begin < end and not (_may_be_edge(sentence[begin]) or _may_be_edge(sentence[end - 1])):
-        return begin, end  # as most do, which this finds out faster
     if edge := _EDGE.match(sentence, begin, end):
         begin = edge.end()
     while begin < end and _EDGE.match(sentence, end - 1, end):
         end -= 1
     return begin, end
-
-
-def _may_be_edge(sign: str) -> bool:
-    """Whether a character may be kept where a sentence begins or ends."""
-    return sign <= " " or not (sign < "\x7f" or sign.isalpha())
 
 
 def _cut(sentence: str, begin: int, end: int, kept: Runs) -> int:

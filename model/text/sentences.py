@@ -20,7 +20,7 @@ import sentencex  # type: ignore[import-untyped]
 
 from model.text.abbreviations import Corrections, corrections_of
 
-__all__ = ["base_language", "may_have_more", "split_sentences"]
+__all__ = ["any_may_have_more", "base_language", "may_have_more", "split_sentences"]
 
 _WINDOW = 4000
 """Characters looked at together. A longer sentence has to be split for its length anyway."""
@@ -41,7 +41,8 @@ _MARKS = "'`\u2018\u201a\u201c\u201e\xab\xbb\u2039\u300a\u300c"
 _FEW_MARKS = re.compile(rf"(?:[^{_MARKS}]*[{_MARKS}]){{0,{_MOST_MARKS}}}[^{_MARKS}]*")
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
-_WORD_AND_GAP = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+(?=[^\W\d_])")
+_STOP_AND_GAP = re.compile(r"\.\s+(?=[^\W\d_])")
+_WORD_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\Z")
 _WIDE_SPACE_BEFORE_STOP = re.compile(r"\.(?<=[^\S\x00-\x7f]\.)")
 _WIDE_SPACE_BEHIND_CAPITAL = re.compile(r"([A-Z.]\s*)[^\S\x00-\x7f](?=\.)")
 """White space of several bytes before a full stop: sentencex fails with it behind a capital, or
@@ -63,6 +64,8 @@ _MAY_END_ASCII = re.compile(r"[.!?;:](?=[^\w\s]*\s)")
 _MAY_END = re.compile(rf"[.!?;:{_STOPS}](?:(?<![.!?;:])|(?=[^\w\s]*(?:\s|[^\x00-\x7f])))")
 """Without this, a short line is one sentence. Colons and semicolons may end some in Armenian and
 Greek."""
+_ANY_MAY_END = re.compile(rf"[.!?;:{_STOPS}](?:(?<![.!?;:])|(?![A-Za-z0-9_]))")
+"""Without this, no line of a text has one of `_MAY_END`; each character is looked at once."""
 _WITH_OTHER_STOPS = frozenset(("el", "hy"))
 
 
@@ -75,6 +78,11 @@ def may_have_more(line: str, language: str) -> bool:
     return found is not None
 
 
+def any_may_have_more(lines: str) -> bool:
+    """Whether any short line of a text may be more than one sentence."""
+    return _ANY_MAY_END.search(lines) is not None
+
+
 def split_sentences(line: str, language: str) -> Iterable[str]:
     """The sentences of `line`, each with the white space after it; joined they are `line`.
 
@@ -85,11 +93,11 @@ def split_sentences(line: str, language: str) -> Iterable[str]:
         language: the code of its language; only the part before a "-" or "_" counts, and a language
             without rules of its own is split by those that most have in common.
     """
+    if not line:
+        return []
     is_short = len(line) <= _LONG_QUOTATION
-    if is_short and line.isascii() and line.replace(" ", "").isalnum():
-        return [line]  # there is nothing with which a sentence could end
     language = base_language(language)
-    if is_short and line and not may_have_more(line, language):
+    if is_short and not may_have_more(line, language):
         return [line]
     corrections = corrections_of(language)
     if not is_short or not _has_few_marks(line):
@@ -104,8 +112,10 @@ def _short_sentences(line: str, language: str, corrections: Corrections) -> list
     if len(pieces) > 1:
         found = _ends_of_pieces(pieces, line, language)
         ends = [end for end in found if not _continues(line, end, corrections)]
-    if corrections.words and "." in line[:-1]:
-        ends = sorted({*ends, *_ends_of_words(line, corrections.words)})
+    if corrections.words and (more := [*_ends_of_words(line, corrections.words)]):
+        ends = sorted({*ends, *more})
+    if len(ends) == 1:
+        return [line]
     return [line[start:end] for start, end in pairwise([0, *ends]) if start < end]
 
 
@@ -130,10 +140,7 @@ def _found_pieces(text: str, language: str) -> Sequence[str]:
 
 
 def _has_few_marks(line: str) -> bool:
-    if len(line) <= _MOST_MARKS:
-        return True
-    few = _FEW_MARKS.match(line)
-    return few is not None and few.end() == len(line)
+    return len(line) <= _MOST_MARKS or sum(map(line.count, _MARKS)) <= _MOST_MARKS
 
 
 def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[str]:
@@ -157,9 +164,12 @@ def base_language(code: str) -> str:
 
 def _ends_of_words(line: str, words: frozenset[str]) -> Iterator[int]:
     """Where a sentence ends with one of `words`, which sentencex takes for abbreviations."""
-    for match in _WORD_AND_GAP.finditer(line):
-        if match[1] in words and line[match.end()].isupper():
-            yield match.end()
+    for gap in _STOP_AND_GAP.finditer(line):
+        begin, end = gap.span()
+        if line[end].isupper() and line[begin - 1].isalpha():
+            word = _WORD_BEFORE.search(line[max(0, begin - _LOOK_BACK) : begin])
+            if word and word[0] in words:
+                yield end
 
 
 def _ends(line: str, language: str) -> Iterator[int]:
@@ -178,8 +188,9 @@ def _ends(line: str, language: str) -> Iterator[int]:
 
 
 def _window(line: str, start: int, language: str) -> str:
-    few_marks = _FEW_MARKS.match(line, start, start + _WINDOW)
-    window = few_marks[0] if few_marks else ""
+    window = line[start : start + _WINDOW]
+    if not _has_few_marks(window) and (few := _FEW_MARKS.match(window)):
+        window = few[0]
     if len(window) > _SMALL_WINDOW and not window.isascii():
         small = window[:_SMALL_WINDOW]
         if len(_pieces(small, language)) > _MANY_SENTENCES:
@@ -197,7 +208,7 @@ def _ends_of_pieces(pieces: Sequence[str], window: str, language: str) -> list[i
     ends = list(accumulate(map(len, pieces)))
     if "".join(pieces) != window:
         return [len(window)]
-    for start, end in pairwise([0, *ends]):
+    for start, end in pairwise([0, *ends] if len(window) > _LONG_QUOTATION else ()):
         if end - start > _LONG_QUOTATION:
             # Stand-ins that mark no quotation; an apostrophe may follow a full stop.
             unmarked = _CLOSING_MARK.sub("\u2019", _OPENING_MARK.sub("_", window[start:end]))

@@ -3,7 +3,8 @@
 A table: the name of a kind, and its pattern. Patterns are verbose regular expressions. Each ends
 after a bounded number of characters, or where no other one begins, so that time is linear; none
 goes beyond the end of a line. What begins with a sign has that sign first and what must not stand
-before it behind, so that `re` tries at each character only what can begin with it.
+before it behind, so that `re` tries at each character only what can begin with it. What cannot
+end earlier is possessive: nothing is tried again that would fail again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import re
 __all__ = ["DIGITS_HINT", "SIGNS_HINT", "WEB_ADDRESS", "WITH_DIGITS", "WITH_SIGNS"]
 
 WEB_ADDRESS = r"""
-    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://
+    (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}+://
      (?:[^\s<>"()]*\([^\s<>"()]*\)){0,3}[^\s<>"()]*[^\s<>"().,;:!?]
-    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?<![\w.])www\.)  # but not the
+    |(?:(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}+://|(?<![\w.])www\.)  # but not the
      [^\s<>"\u201c-\u201e\xab\xbb\u2039\u203a]*         # marks that end a sentence
      [^\s<>"\u2018-\u201e\xab\xbb\u2039\u203a\u2026'.,;:!?)\]}*]
 """
@@ -25,45 +26,45 @@ _EMOJI = "[\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\U00
 _BEGINS_WITH_SIGN = {
     "placeholder of a model": r"[\uE000-\uE00A]",  # in the text already
     "code": r"""
-        `(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*'){1,200}`(?P=ticks)(?![\w`])""",
+        `(?<![\w`]`)(?P<ticks>`{0,2})(?=[^\s`])(?:[^`'\n]|'[^`'\n]*+'){1,200}+`(?P=ticks)(?![\w`])""",
     "account: @anna, @anna@example.org": r"""
         @(?<![\w/&@]@)[A-Za-z_]\w*(?:@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})?""",
-    "variable: @@x@@": r"@(?<![\w@]@)@[\w.-]{1,64}@@",
+    "variable: @@x@@": r"@(?<![\w@]@)@[\w.-]{1,64}+@@",
     "variable: ###x###, #x#": r"""
-        \#(?<![\w\#]\#)(?P<hashes>\#{0,3})[\w.-]{1,64}\#(?P=hashes)(?![\w\#])""",
+        \#(?<![\w\#]\#)(?P<hashes>\#{0,3})[\w.-]{1,64}+\#(?P=hashes)(?![\w\#])""",
     "number sign": r"\#(?<![\w\#]\#)(?![\w\#{])",
     "colour": r"\#(?<![\w&\#]\#)[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?(?!\w)",
     "topic": r"\#(?<![\w/&\#]\#)[^\W\d]\w*",
     "index: <sub>2</sub>": r"<(?P<index>su[bp])>[^<>\n]{1,20}</(?P=index)>",
     "tag": r"""
-        </?[A-Za-z][\w:-]*
-        (?:GAP+[\w:@.-]+=(?:"[^"<\n]*"|'[^'<\n]*'|\\"[^"<\n]*\\"|[^\s"'<>]+))*
-        (?:GAP+(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
+        </?[A-Za-z][\w:-]*+
+        (?:GAP++[\w:@.-]++=(?:"[^"<\n]*"|'[^'<\n]*'|\\"[^"<\n]*\\"|[^\s"'<>]+))*
+        (?:GAP++(?:disabled|checked|selected|required|readonly|hidden|controls|open))?GAP*/?>""",
     "comment": r"<!--(?:[^-<\n]|<(?!!--)|-(?!->)){0,500}-->",
-    "template: <<x>>": r"<<[\w.:-]{1,64}>>",
-    "template: <% x %>": r"<%[^%\n]{1,200}%>",
+    "template: <<x>>": r"<<[\w.:-]{1,64}+>>",
+    "template: <% x %>": r"<%[^%\n]{1,200}+%>",
     "entity": r"&(?:[A-Za-z]{2,8}[0-9]{0,2}|\#[0-9]{1,6}|\#x[0-9A-Fa-f]{1,5});",
-    "template: {{x}}, {% x %}": r"\{\{\{?[^{}\n]{1,100}\}\}\}?|\{%[^{}\n]{1,100}%\}",
-    "template: [[x]], [%x%]": r"\[\[[^\[\]\n]{1,100}\]\]|\[%[^%\n]{1,100}%\]",
+    "template: {{x}}, {% x %}": r"\{\{\{?+[^{}\n]{1,100}+\}\}\}?|\{%[^{}\n]{1,100}%\}",
+    "template: [[x]], [%x%]": r"\[\[[^\[\]\n]{1,100}+\]\]|\[%[^%\n]{1,100}+%\]",
     "argument of a message: {x, date, long}": r"""
-        \{\ ?[\w.-]{1,64}\ ?,\ ?(?:number|date|time|spellout|ordinal|duration)
+        \{\ ?[\w.-]{1,64}+\ ?,\ ?(?:number|date|time|spellout|ordinal|duration)
         (?:\ ?,[^{}\n]{1,100})?\ ?\}""",
     "variable: {x}, ${x}, %{x}, #{x}": r"""
         [$%\#{](?:(?<=\{)|(?<!\{)\{)(?!\ (?:or|and|to|oder|und|bis|ou|et)\ )
-        \ ?[^{}\s]{1,64}\ ?\}""",
-    "variable: $x, $t(x)": r"\$(?<![\w$]\$)(?:t\([^()\n]{1,100}\)|[A-Za-z_]\w*)",
-    "variable: %x%": r"%(?<![\w%]%)[A-Za-z_]\w+%",
+        \ ?[^{}\s]{1,64}+\ ?\}""",
+    "variable: $x, $t(x)": r"\$(?<![\w$]\$)(?:t\([^()\n]{1,100}+\)|[A-Za-z_]\w*)",
+    "variable: %x%": r"%(?<![\w%]%)[A-Za-z_]\w++%",
     "variable of printf": r"%(?<![\w%]%)(?:%|FORMAT)(?:%(?:%|FORMAT))*",
     "shortcode: :cat:; variable: :x": r"""
-        :(?<![\w:/]:)(?:[A-Za-z0-9_+-]{2,32}:(?![\w:/])|[a-z_][a-z0-9_]+(?![\w:/]))""",
+        :(?<![\w:/]:)(?:[A-Za-z0-9_+-]{2,32}+:(?![\w:/])|[a-z_][a-z0-9_]++(?![\w:/]))""",
     "path: ~/a, /a/b": r"""
-        ~(?<![\w/.~-]~)/(?:[\w.-]+/)*[\w.-]*\w
-        |/(?<![\w/.~-]/)(?:[\w.-]+/)+[\w.-]*\w""",
-    "path: \\\\host\\a": r"\\(?<![\w\\]\\)\\[\w.$-]+(?:\\[\w.$-]+)+",
+        ~(?<![\w/.~-]~)/(?:[\w.-]++/)*[\w.-]*\w
+        |/(?<![\w/.~-]/)(?:[\w.-]++/)+[\w.-]*\w""",
+    "path: \\\\host\\a": r"\\(?<![\w\\]\\)\\[\w.$-]++(?:\\[\w.$-]++)+",
     "escape sequence": r"""
         \\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[nrt](?![a-z])|["'\\]
           |(?<=[\w.,;:!?)>]\\)[nt](?=[a-z]))""",
-    "LaTeX": r"\\[A-Za-z]{2,20}\{",
+    "LaTeX": r"\\[A-Za-z]{2,20}+\{",
     "target of a link: ](a)": r"\]\((?:[^\s()]|\([^\s()]*\)){1,2000}\)",
     "reference: [3], [12, 14]": r"\[[0-9]{1,4}(?:(?:,\ ?|-|\u2013)[0-9]{1,4}){0,20}\](?!\()",
     "telephone: (555) 010-0000": r"\((?<!\w\()[0-9]{2,5}\)[\ ]?[0-9][0-9\ /-]{3,12}[0-9](?![\w])",
@@ -85,22 +86,22 @@ _EXTENSIONS = """
 _BEGINS_WORD = {
     "web address": WEB_ADDRESS,
     "this machine": r"(?<!\.)localhost(?::[0-9]{1,5})?(?:/[\w./%?&=~-]*\w)?",
-    "mail address": r"(?<![.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}",
+    "mail address": r"(?<![.+-])[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+){1,5}",
     "domain": r"""
-        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
+        (?<![.@/-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
         \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
-    "path: C:\\a": r"(?<!\\)[A-Za-z]:\\(?:[\w.$~-]+\\)*[\w.$~-]*\w",
+    "path: C:\\a": r"(?<!\\)[A-Za-z]:\\(?:[\w.$~-]++\\)*[\w.$~-]*\w",
     "file": r"""
-        (?<![./~-])(?:[\w-]{1,64}(?:\.[\w-]{1,16}){0,3}\.(?i:EXTENSIONS))\b
+        (?<![./~-])(?:[\w-]{1,64}+(?:\.[\w-]{1,16}+){0,3}\.(?i:EXTENSIONS))\b
         |__\w+__(?!\w)""",
     "letter with an index: x<sub>2</sub>": r"""
         [A-Za-z](?:<(?P<letter>su[bp])>[^<>\n]{1,20}</(?P=letter)>){1,3}(?!\w)""",
     "name in a program: a_b, f()": r"""
-        (?<![.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![\w-])""",
+        (?<![.-])(?!\w*_in(?:nen)?\b)[A-Za-z0-9]++(?:_[A-Za-z0-9]++)++(?![\w-])""",
 }
 """What begins where no letter or digit stands before it, with one of .@:_+<- behind a word."""
 _BEGINS_WITH_SIGNS = {
-    "path: ./a": r"(?<![\w/.~-])\.{1,2}/(?:[\w.-]+/)*[\w.-]*\w",
+    "path: ./a": r"(?<![\w/.~-])\.{1,2}/(?:[\w.-]++/)*[\w.-]*\w",
     "option of a command": r"""
         (?<![\w-])--[a-z][a-z0-9]*(?:(?:-[a-z0-9]+)+(?:=[\w./]*\w)?|=[\w./]*\w)""",
 }
@@ -141,7 +142,7 @@ _WITH_DIGITS = {
         (?:[A-Z0-9]{1,12}(?:[-/][A-Z0-9]{1,12}){2,5}|[A-Z]{2,8}[-/]?[0-9]{3,}[A-Z0-9]*)
         (?!\w|-[^\W\d])""",
     "formula: H2O, Ca(OH)2": r"""
-        (?=[A-Za-z()]*[0-9\u2080-\u2089])
+        (?=[A-Za-z()]*(?<=[A-Za-z)])[0-9\u2080-\u2089])
         (?:[A-Z][a-z]?COUNT|\((?:[A-Z][a-z]?COUNT){1,8}\)COUNT){2,24}
         (?:[\u207a\u207b]|(?![\w(+-]))""".replace("COUNT", r"[0-9\u2080-\u2089]{0,3}"),
     "keycap": r"[0-9]\ufe0f?\u20e3",
@@ -172,8 +173,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 # Sets of characters come first: `re` looks for those alone many times as fast.
 SIGNS_HINT = re.compile(
     rf"[#<&{{%\\/_`$\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
-    r"(?:(?<![@:\].\-(+])|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}\.[0-9])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+]"
-    r"|(?<=\])\(|(?<=\.)(?:[^\W\d]|-|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
+    r"(?:(?<![@:\].\-(+])|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}+\.[\w-])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+-]"
+    r"|(?<=\])\(|(?<=\.)(?:[^\W\d_]\w|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
 """Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""
@@ -185,10 +186,11 @@ WITH_SIGNS = _compiled(
     rf"|(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})"
 )
 DIGITS_HINT = re.compile(
-    r"[0-9\u2080-\u2089](?<![0-9].)(?:(?<=[A-Za-z)].)"
+    r"[0-9\u2080-\u2089](?<![0-9].)(?:(?<=[A-Za-z)].)|(?<=[A-Z][-/].)"
     r"|(?<=[vVn.][ .].)(?:(?<=[vV]..)|(?<=[vV]\. .)|(?<=ersion .))|(?<=0)[0-9]+ [0-9]"
-    r"|(?<=[0-9])[0-9]*+(?:[ \xa0\u202f]?[A-Za-z\xb5\u03bc\u03a9\xb0:/\ufe0f\u20e3-]|\.[0-9]{1,5}\."
-    r"|(?<=[0-9]{4})[ -][0-9]{4}|(?<=[0-9]{7})))"
+    r"|(?<=[0-9])[0-9]*+(?:[a-fA-Z]|[ \xa0\u202f][\xb5\u03bcmkcdnhMGTWHPbglLsVAJNB\u03a9\xb0]"
+    r"|[ \xa0\u202f]?[:/\ufe0f\u20e3-]|\.[0-9]{1,5}\."
+    r"|(?<=[0-9]{4})[ -][0-9]{4}|(?<=97[89]) [0-9]|(?<=[0-9]{7})))"
 )
 """Without any of these there is no match of `WITH_DIGITS`."""
 WITH_DIGITS = _compiled(

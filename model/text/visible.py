@@ -69,11 +69,11 @@ _SHORTEST_CHANGED = 3
 def visible(text: str, language: str = "") -> str:
     """`text` as it is seen, with the abbreviations of a language in full, and with the apostrophes
     and spaces that were left out."""
-    if not (found := changes(text, language)):
-        return text
+    if not (found := _changed_words(text, language)):
+        return _CHANGED.sub(_seen, text) if _may_be_unseen(text) else text
     parts: list[str] = []
     at = 0
-    for begin, end, seen in found:
+    for begin, end, seen in _apart(found, text):
         parts += (text[at:begin], seen)
         at = end
     return "".join([*parts, text[at:]])
@@ -81,17 +81,28 @@ def visible(text: str, language: str = "") -> str:
 
 def changes(text: str, language: str = "") -> Sequence[tuple[int, int, str]]:
     """Where a text is read otherwise than it is written: begin, end, and as what; in order."""
-    if len(text) < _SHORTEST_CHANGED and text.isascii() and "." not in text:
-        return ()
+    return _apart(_changed_words(text, language), text)
+
+
+def _changed_words(text: str, language: str) -> list[tuple[int, int, str]]:
+    """The changes of words, and of spaces between them."""
     found: list[tuple[int, int, str]] = []
+    if len(text) < _SHORTEST_CHANGED and text.isascii() and "." not in text:
+        return found
     if language and "." in text and may_expand(text, language):
         found += expansions(text, language)
     if language == "en":
         found += contractions(text)
     if not _UNSPACED_MARKS.isdisjoint(text):
         found += [(mark.end(), mark.end(), " ") for mark in _UNSPACED.finditer(text)]
-    if not text.isascii() and _MAYBE.search(text):
-        found += _unseen(text)
+    return found
+
+
+def _apart(words: list[tuple[int, int, str]], text: str) -> Sequence[tuple[int, int, str]]:
+    """The changes of words of a text, with those of its characters, of which none is in another."""
+    found = words
+    if _may_be_unseen(text):
+        found = [*words, *_unseen(text)]
     if len(found) < 2:
         return found
     found.sort()
@@ -108,21 +119,30 @@ def may_change(lines: str, language: str) -> bool:
         ("." in lines and may_expand(lines, language))
         or (language == "en" and may_lack_apostrophes(lines))
         or (not _UNSPACED_MARKS.isdisjoint(lines) and _UNSPACED.search(lines) is not None)
-        or (not lines.isascii() and _MAYBE.search(lines) is not None)
+        or _may_be_unseen(lines)
     )
+
+
+def _may_be_unseen(text: str) -> bool:
+    """Whether there may be characters that are read otherwise than they are written."""
+    return not text.isascii() and _MAYBE.search(text) is not None
 
 
 def _unseen(text: str) -> Iterator[tuple[int, int, str]]:
     for found in _CHANGED.finditer(text):
-        written = found[0]
-        if found["invisible"]:
-            seen = ""
-        elif found["decomposed"]:
-            seen = unicodedata.normalize("NFC", written)
-        else:
-            seen = _in_one_script(written)
-        if seen != written:
-            yield *found.span(), seen
+        seen = _seen(found)
+        if seen != found[0]:
+            yield found.start(), found.end(), seen
+
+
+def _seen(found: re.Match[str]) -> str:
+    """What a match of `_CHANGED` is read as."""
+    kind = found.lastgroup
+    if kind == "invisible":
+        return ""
+    if kind == "decomposed":
+        return unicodedata.normalize("NFC", found[0])
+    return _in_one_script(found[0])
 
 
 def origins(text: str, language: str = "") -> list[tuple[int, int]]:

@@ -146,13 +146,14 @@ def _unchanged(text: str, begin: int) -> list[Number]:
 
 def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _clusters(rules)
-    suffix, clock_before = _any_suffix(rules.language), suffixes(rules.language).clock_before
+    clock_before = suffixes(rules.language).clock_before
     decimal, last = rules.decimal, 0
     matches = pattern.finditer(text)
     while (match := next(matches, None)) is not None:
         begin, end = span = match.span()
         written = match[0]
-        is_alone = match.lastindex is None
+        near = match.lastindex or _ALONE
+        is_alone = near == _ALONE
         before = "" if is_alone or not begin else text[begin - 1]
         if before >= "A" and _OF_NAME.match(before):
             yield _new(Number, (begin, end, written, _UNCHANGED))
@@ -172,13 +173,12 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             if before == "." == decimal and begin > last and written.isdecimal():
                 value, begin = _with_point(text, begin, value)
                 before = text[begin - 1 : begin]
-            follows = text[end : end + 1]
-            if (follows and follows != "\n" and suffix.match(text, end)) or (
+            if near > _BEFORE or (
                 clock_before is not None
                 and before == " "
                 and _is_behind(clock_before, text, begin, written, end)
             ):
-                value, end = _with_suffix(text, begin, end, value, rules)
+                value, end = _with_suffix(text, begin, end, value, rules, near)
             if _is_near(text, last, begin, before) and isinstance(value, Quantity):
                 value, begin = _with_prefix(text, last, begin, end, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
@@ -197,7 +197,8 @@ _new = tuple.__new__
 
 @lru_cache(maxsize=512)
 def _clusters(rules: Conventions) -> re.Pattern[str]:
-    """What is read together in a language; with a group if what stands around it may count."""
+    """What is read together in a language; with groups for what stands around it and may count:
+    of `_BEFORE`, or of the first suffix that is there."""
     near = f"{''.join(sorted(_SIGNS))}{_CURRENCIES}".replace("-", r"\-")
     has_clock = suffixes(rules.language).clock_before is not None
     spaces = SPACES if has_clock else f" {SPACES}"
@@ -206,21 +207,23 @@ def _clusters(rules: Conventions) -> re.Pattern[str]:
         rf"|(?<=[^{near}{''.join(sorted(_ENDS_OF_CODES))}][{spaces}].)"
     )
     cluster = _GROUPS_BY_SPACE if rules.groups_by_space else _GROUPS_BY_SIGN
-    suffix = _GROUP.sub("(?:", _any_suffix(rules.language).pattern)
-    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?:(?!{suffix})|())")
+    around = suffixes(rules.language)
+    known = (_UNIT, thousand(rules.language), percent_word(rules.language), around.half,
+             around.hour, around.ordinal)  # fmt: skip
+    groups = [_GROUP.sub("(?:", each.pattern) if each else _NEVER for each in known]
+    suffix = "|".join([f"({each})" for each in groups])
+    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?={suffix}|)")
+
+
+_ALONE, _BEFORE, _UNIT_BEHIND, _THOUSAND_BEHIND, _PERCENT_BEHIND, _HALF_BEHIND, _HOUR_BEHIND = (
+    range(7)
+)
+"""The groups of `_clusters`; one more is that of ordinals."""
+_NEVER = "(?!)"
 
 
 _GROUP = re.compile(r"\((?:\?P<\w+>|(?!\?))")
 """The beginning of a group in a pattern that has no brackets as signs."""
-
-
-@lru_cache(maxsize=512)
-def _any_suffix(language: str) -> re.Pattern[str]:
-    """Without this behind a number, there is nothing of what `_with_suffix` looks for there."""
-    around = suffixes(language)
-    known = (thousand(language), percent_word(language), around.ordinal, around.half, around.hour)
-    patterns = [_UNIT, *(each for each in known if each is not None)]
-    return re.compile("|".join(each.pattern for each in patterns))
 
 
 def _is_behind(
@@ -313,28 +316,28 @@ def _with_prefix(
 
 
 def _with_suffix(
-    text: str, begin: int, end: int, value: Value, rules: Conventions
+    text: str, begin: int, end: int, value: Value, rules: Conventions, first: int
 ) -> tuple[Value, int]:
-    """What a number is with what follows it, and where that ends."""
-    if isinstance(value, Quantity) and (unit := _UNIT.match(text, end)):
-        sign = unit[1] or unit[2]
-        return value._replace(unit="%" if sign == "\u066a" else sign), unit.end()
-    known = thousand(rules.language)
-    is_short = isinstance(value, Quantity) and value.whole == text[begin:end] and end - begin <= 3
-    if is_short and known and (match := known.match(text, end)):
-        thousands = Quantity(f"{_ascii(text[begin:end])}000", grouped=True, thousands=True)
-        return thousands, match.end()
-    word = percent_word(rules.language)
-    if isinstance(value, Quantity) and word and (match := word.match(text, end)):
-        return value._replace(unit="%"), match.end()
+    """What a number is with what follows it, and where that ends.
+
+    Args:
+        text: with a number from `begin` to `end`.
+        value: of the number.
+        rules: of the language of the text.
+        first: the first group of `_clusters` that is behind the number, if any is.
+    """
+    if isinstance(value, Quantity):
+        found = _with_word(text, begin, end, value, rules, first)
+        if found is not None:
+            return found
     if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
         return value, end
     around = suffixes(rules.language)
     written = text[begin:end]
-    clock = _clock(written)
-    if clock is not None:
+    may_be_clock = first <= _HOUR_BEHIND or around.clock_before
+    if may_be_clock and (clock := _clock(written)) is not None:
         if around.half and (half := around.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
-            return clock._replace(half=half[1][0].lower() + "m"), half.end()
+            return _new(Clock, (*clock[:2], half[1][0].lower() + "m")), half.end()
         if around.hour and (hour := around.hour.match(text, end)):
             if not hour["minutes"]:
                 return clock, hour.end("within")
@@ -347,6 +350,25 @@ def _with_suffix(
     if around.ordinal and written.isdecimal() and (ordinal := around.ordinal.match(text, end)):
         return Ordinal(_ascii(written)), ordinal.end()
     return value, end
+
+
+def _with_word(
+    text: str, begin: int, end: int, value: Quantity, rules: Conventions, first: int
+) -> tuple[Quantity, int] | None:
+    """`_with_suffix` of a unit or of a word for a thousand or for a share; None if none is there."""
+    if first <= _UNIT_BEHIND and (unit := _UNIT.match(text, end)):
+        sign = unit[1] or unit[2]
+        return _new(Quantity, (*value[:6], "%" if sign == "\u066a" else sign)), unit.end()
+    if first <= _THOUSAND_BEHIND and value.whole == text[begin:end] and end - begin <= 3:
+        known = thousand(rules.language)
+        if known and (match := known.match(text, end)):
+            thousands = Quantity(f"{_ascii(text[begin:end])}000", grouped=True, thousands=True)
+            return thousands, match.end()
+    if first <= _PERCENT_BEHIND:
+        word = percent_word(rules.language)
+        if word and (match := word.match(text, end)):
+            return value._replace(unit="%"), match.end()
+    return None
 
 
 def _clock(written: str) -> Clock | None:

@@ -44,14 +44,14 @@ class ReferenceSegmenter(Segmenter):
         super().__init__(tokenizer, language=language, target=target, **options)
         self._numbers = PlainNumberReader(tokenizer, source=language, target=target or language)
 
-    def _is_plain(self, line: str) -> bool:
+    def _is_plain(self, *_: object) -> bool:
         return False
 
     def _may_be_shown(self, lines: str) -> bool:
         return True
 
-    def _may_be_cased(self, cores: Sequence[Any], *_: object, **__: object) -> Sequence[int]:
-        return range(len(cores))
+    def _may_be_cased(self, texts: Sequence[str], **_: object) -> Sequence[int]:
+        return range(len(texts))
 
     def _cut_short(self, sentences: dict[str, list[Segment | str]], counts: dict[str, str]) -> None:
         for sentence, pieces in sentences.items():
@@ -73,8 +73,8 @@ class ReferenceSegmenter(Segmenter):
         chosen = self.reader.chosen(kept)
         to_read = len(core) - sum(map(_saved, chosen))
         if len(core) == 1 or density * to_read < _SURELY_TOO_MANY * self._max_tokens:
-            reading = self._read(core, begin, chosen, is_part=density > 0)
-            token_ids = self._encoder.encode(core if reading is None else reading.text)
+            [reading], [text] = self._read_batch([(core, begin, chosen)], is_part=density > 0)
+            token_ids = self._encoder.encode(text)
             if len(token_ids) <= self._max_tokens or len(core) == 1:
                 fits = len(token_ids) <= self._max_tokens
                 is_segment = fits and self._knows(core, reading, token_ids, density > 0)

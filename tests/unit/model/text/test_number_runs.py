@@ -22,7 +22,7 @@ TOKENIZER = _tokenizer()
 
 def _runs(sentence: str, source: str, target: str, *kept: tuple[int, int]) -> list[Run]:
     reader = NumberReader(TOKENIZER, source=source, target=target)
-    [runs] = reader.runs([sentence], [kept], lambda _: {})
+    [runs] = reader.runs([sentence], [kept], {})
     return list(runs)
 
 
@@ -151,4 +151,4 @@ def test_forms_from_those_of_any_amount_are_those_of_each(source: str, target: s
     plain = PlainNumberReader(TOKENIZER, source=source, target=target)
     sentences = [f"a {each.format(number)} a" for each in around for number in numbers]
     kept = [()] * len(sentences)
-    assert fast.runs(sentences, kept, lambda _: {}) == plain.runs(sentences, kept, lambda _: {})
+    assert fast.runs(sentences, kept, {}) == plain.runs(sentences, kept, {})

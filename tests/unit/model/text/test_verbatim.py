@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS
 
@@ -145,6 +147,26 @@ def test_what_is_kept(sentence: str, kept: list[str]) -> None:
 )  # fmt: skip
 def test_what_is_not(sentence: str) -> None:
     assert found(sentence) == []
+
+
+PARTS = [
+    *"aAfgxvZ01259.:/-_@#<>{}%$`~\\&*+()[]=,' ", "\xb5", "\u03a9", "\xb0", "\u2082", "\u20e3", "\xa0",
+    "\U0001f600", "www", "com", "txt", "7z", "://", "localhost", "ersion ", "kg", "mol", "kWh", "UTC",
+    "2024-01-02", "10:30", "DE89", "0800", "978", "1234", "abc123", "\\n", "sub>", "--a",
+]  # fmt: skip
+
+
+@settings(max_examples=2000)
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
+@example("978 3 16 148410 0")
+@example("0800 - 1234")
+@example("a@b._c")
+@example("12AB-CD-EF")
+def test_without_a_hint_there_is_no_match(text: str) -> None:
+    if not SIGNS_HINT.search(text) and "localhost" not in text:
+        assert not WITH_SIGNS.search(text)
+    if not DIGITS_HINT.search(text):
+        assert not WITH_DIGITS.search(text)
 
 
 @pytest.mark.parametrize("pattern", [WITH_SIGNS, WITH_DIGITS])

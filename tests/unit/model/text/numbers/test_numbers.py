@@ -308,17 +308,16 @@ def test_what_is_not_looked_for_is_not_there(text: str, language: str) -> None:
     found = find(text, language)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recognition, "_clusters", _never_alone)
-        patch.setattr(recognition, "_any_suffix", lambda _: re.compile(""))
         patch.setattr(recognition, "_is_near", lambda *_: True)
         patch.setattr(words, "_ENDS_OF_PARTS", AnyString())
         assert find(text, language) == found
 
 
 def _never_alone(rules: Conventions) -> re.Pattern[str]:
-    """What is read together, with a group as if what stands around it always counted."""
+    """What is read together, with groups as if what stands around it always counted."""
     by_space = rules.groups_by_space
     cluster = recognition._GROUPS_BY_SPACE if by_space else recognition._GROUPS_BY_SIGN
-    return re.compile(f"{recognition._FIRST}(){cluster}")
+    return re.compile(f"{recognition._FIRST}(){cluster}()")
 
 
 class AnyString(frozenset[str]):
