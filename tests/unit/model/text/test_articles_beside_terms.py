@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from model.text.alignment import target_spans
 from model.text.runs import Reading, Rendered, Replaced, RunReader
 from tests.unit.model.text.tiny_tokenizer import train_tiny_tokenizer
 
@@ -16,7 +17,13 @@ SOURCE = "Das ist etwas."
 def _rendered(
     translation: str, *terms: tuple[str, str], target: str = "en", all_caps: bool = False
 ) -> Rendered:
-    """A translation in which words are replaced by terms, in their order."""
+    return _with_tokens(translation, *terms, target=target, all_caps=all_caps)[0]
+
+
+def _with_tokens(
+    translation: str, *terms: tuple[str, str], target: str = "en", all_caps: bool = False
+) -> tuple[Rendered, list[int]]:
+    """A translation in which words are replaced by terms, in their order, and its tokens."""
     token_ids: list[int] = []
     replaced = []
     rest = translation
@@ -29,7 +36,7 @@ def _rendered(
     token_ids += TOKENIZER.tokenize(rest.strip())
     reader = RunReader(TOKENIZER, placeholders=False, target=target)
     reading = Reading(SOURCE, SOURCE, all_caps)
-    return reader.rendered(reading, token_ids, [], replaced)
+    return reader.rendered(reading, token_ids, [], replaced), token_ids
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,27 @@ def test_the_article_fits(translation: str, terms: list[tuple[str, str]], expect
     for before, after in pairwise(found.parts):
         assert before.end <= after.begin
         assert not found.text[before.end : after.begin].strip()
+
+
+@pytest.mark.parametrize(
+    ("translation", "terms", "said"),
+    [
+        ("see a car now and my house", [("car", "owl")], "see an owl now and my house"),
+        ("see an apple now", [("apple", "pear")], "see a pear now"),
+    ],
+)
+def test_each_token_is_where_its_letters_are(
+    translation: str, terms: list[tuple[str, str]], said: str
+) -> None:
+    text, spans = target_spans(TOKENIZER, *reversed(_with_tokens(translation, *terms)))
+    assert text == said
+    assert [begin for begin, _ in spans] == sorted(begin for begin, _ in spans)
+    assert spans[-1][1] == len(text)
+    found = {text[slice(*span)].strip() for span in spans}
+    assert terms[0][1] in found
+    assert max(end for begin, end in spans if begin < text.index(terms[0][1])) < text.index(
+        terms[0][1]
+    )
 
 
 def test_in_capitals_it_has_some() -> None:
