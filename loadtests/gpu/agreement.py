@@ -135,20 +135,25 @@ def check_agreement(
                     _difference(transformer, source, search, each[0])
                     for source, each in zip(few, found, strict=True)
                 ]
-            ties = differences.count(_Difference.ROUNDING) / len(few)
-            figures.record(f"float32_{name}_decided_by_rounding", ties)
+            rounded, differs = (
+                differences.count(kind) / len(few)
+                for kind in (_Difference.ROUNDING, _Difference.TOKENS)
+            )
+            figures.record(f"float32_{name}_decided_by_rounding", rounded)
             shares = {
-                f"float32_{name}_differs_from_plain_loop": (
-                    differences.count(_Difference.TOKENS) / len(few)
-                ),
+                f"float32_{name}_differs_from_plain_loop": differs,
                 f"bfloat16_{name}_bits_differ_without_graphs": _share(once, uncaptured),
                 f"bfloat16_{name}_bits_differ_when_repeated": _share(once, again),
             }
-            for what, share in shares.items():
-                figures.record(what, share)
-                if share > 0:
-                    wrong.append(f"{what}: {share:.2%}")
+            wrong += _recorded(shares, figures)
     return wrong
+
+
+def _recorded(shares: dict[str, float], figures: Figures) -> list[str]:
+    """Which are wrong: all that are not nothing."""
+    for what, share in shares.items():
+        figures.record(what, share)
+    return [f"{what}: {share:.2%}" for what, share in shares.items() if share > 0]
 
 
 class _Difference(Enum):

@@ -138,12 +138,9 @@ def compile_kernels(capability: int, most_slots: int = 64) -> int:
     ):
         for dtype in dtypes:
             runner = cuda_runner(
-                transformer,
-                dtype=dtype,
-                max_slots=most_slots,
-                searches=tuple(SEARCHES.values()),
-                stream=ImmediateStream(),
-            )
+                transformer, dtype=dtype, max_slots=most_slots,
+                searches=tuple(SEARCHES.values()), stream=ImmediateStream(),
+            )  # fmt: skip
             runner.close()
     return asked
 
