@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -71,6 +71,8 @@ class HostFigures(NamedTuple):
     seconds: float
     busy_share: float
     """Share of the time in which the simulated device works."""
+    steps: int
+    """Of the device: it starves where one takes it less time than the host."""
 
 
 def measure_runner(load: Load) -> HostFigures:
@@ -129,9 +131,9 @@ class _Request:
 
 
 @contextmanager
-def _measured(stream: ImmediateStream) -> Iterator[list[float]]:
-    """The last three of HostFigures, once it is left."""
-    figures: list[float] = []
+def _measured(stream: ImmediateStream) -> Iterator[list[Any]]:
+    """All but the first of HostFigures, once it is left."""
+    figures: list[Any] = []
     gc.collect()
     gc.freeze()  # as replicas do when they have loaded a model, and this as well
     gc.set_threshold(_COLLECT_AFTER_OBJECTS)
@@ -141,6 +143,7 @@ def _measured(stream: ImmediateStream) -> Iterator[list[float]]:
     figures.append(time.process_time() - cpu_began - stream.cpu_seconds)
     figures.append(time.perf_counter() - began)
     figures.append(stream.busy_share)
+    figures.append(stream.num_steps)
 
 
 def _transformer() -> Transformer:
@@ -213,8 +216,9 @@ def main() -> int:
                 "tokens_per_cpu_second": round(best.tokens / best.cpu_seconds),
                 "tokens_per_second": round(best.tokens / best.seconds),
                 "busy_share": round(best.busy_share, 4),
+                "cpu_us_per_step": round(1e6 * best.cpu_seconds / best.steps, 1),
             }
-    headings = ["", "tokens/CPU s", "CPU us/sentence", "tokens/s", "device busy"]
+    headings = ["", "tokens/CPU s", "CPU us/sentence", "CPU us/step", "tokens/s", "device busy"]
     print(as_table((headings, rows)))
     hardware = read_hardware(range(granted_cpus()), "cpu")
     environment = {"cpu": hardware["cpu"], "versions": versions(), "commit": commit()}
@@ -226,6 +230,7 @@ def _cells(figures: HostFigures, load: Load) -> list[str]:
     return [
         f"{figures.tokens / figures.cpu_seconds:,.0f}",
         f"{1e6 * figures.cpu_seconds / load.sentences:.1f}",
+        f"{1e6 * figures.cpu_seconds / figures.steps:.0f}",
         f"{figures.tokens / figures.seconds:,.0f}",
         f"{figures.busy_share:.1%}",
     ]

@@ -51,6 +51,8 @@ class ImmediateStream:
         self.device = torch.device("cpu")
         self.busy_seconds = 0.0
         """Seconds of work of the simulated device since `reset`."""
+        self.num_steps = 0
+        """Decode steps since then."""
         self.cpu_seconds = 0.0
         """That computing took this process, and gathering rows, which on a device it would not."""
         self._began = self._free_at = time.perf_counter()
@@ -61,6 +63,7 @@ class ImmediateStream:
         """Forgets what was counted."""
         self._began = self._free_at = time.perf_counter()
         self.busy_seconds = self.cpu_seconds = 0.0
+        self.num_steps = 0
 
     @property
     def busy_share(self) -> float:
@@ -175,4 +178,5 @@ class PlannedSearches:
         done = ends | ~running
         flags.numpy()[:] = np.where(done, 1 + counters[Counter.ENDED, leads], 0)
         self._stream.occupy(self._step_seconds)
+        self._stream.num_steps += 1
         self._stream.cpu_seconds += time.thread_time() - began

@@ -388,7 +388,7 @@ class Engine:
         waiting_since = self._waiting.waiting_since
         plan = worker.scheduler.schedule(self._waiting, self._fair_share(), now)
         if plan and plan.newcomers:
-            self._note_admission(_source_tokens(plan), waiting_since, now)
+            self._note_admission(plan.source_tokens, waiting_since, now)
             self._interrupt_those_with_room()  # somebody else is next now, who may fit elsewhere
         return plan
 
@@ -402,7 +402,7 @@ class Engine:
             self._refuse_what_comes_too_late(sequences, seconds_left)
         self._waiting.add(sequences, admitted=admitted)
         self._submitted_source_tokens += sum([sequence.source_len for sequence in sequences])
-        self._open.update([(sequence.future, sequence) for sequence in sequences])
+        self._open.update(zip([each.future for each in sequences], sequences, strict=True))
         self._deadlines.add(sequences)
         self._changed.notify(len(sequences))
         self._interrupt_those_with_room()
@@ -536,7 +536,7 @@ class Engine:
         if worker.runner.device == "cpu" and seconds > worker.cpu_seconds:
             own = worker.cpu_seconds / seconds  # another program, or another engine, had the rest
         self._service_time.observe(
-            encoded_tokens=_source_tokens(plan),
+            encoded_tokens=plan.source_tokens,
             encode_seconds=own * outcome.encode_seconds,
             rows=outcome.rows,
             decode_seconds=own * outcome.decode_seconds,
@@ -704,11 +704,7 @@ def _step_stats(worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> StepSt
         rows=outcome.rows,
         running=len(worker.scheduler.running),
         newcomers=len(plan.newcomers),
-        encoded_tokens=_source_tokens(plan),
+        encoded_tokens=plan.source_tokens,
         encode_seconds=outcome.encode_seconds,
         decode_seconds=outcome.decode_seconds,
     )
-
-
-def _source_tokens(plan: StepPlan) -> int:
-    return sum([sequence.source_len for sequence in plan.newcomers])

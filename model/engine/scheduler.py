@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from model.engine.sequence import Sequence, SequenceStatus
@@ -77,6 +78,11 @@ class StepPlan:
     """Most decode steps to take, at least 1."""
     freed_rows: int = 1
     """Slots that must become free before the next plan has newcomers; see `Runner.execute`."""
+
+    @cached_property
+    def source_tokens(self) -> int:
+        """Those of the newcomers."""
+        return sum([sequence.source_len for sequence in self.newcomers])
 
 
 class Scheduler:
