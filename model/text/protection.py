@@ -45,6 +45,8 @@ _MOST_LETTERS = 3
 """That a ligature within a word is of; U+FDFA, the longest one, is of four words."""
 _FEWEST_TOGETHER = 24
 """Words for which a call that takes them all pays: it starts a thread."""
+_LONGEST_COMMON_WORD = 100
+"""Letters of a word that a vocabulary may have as one piece."""
 _MOST_CHARACTERS = 20_000
 """Strings of which it is remembered whether the vocabulary has them."""
 
@@ -168,7 +170,7 @@ class Protection:
 
     def _capitalised(self, words: Collection[str]) -> set[str]:
         """Those that are common words, with a capital, that the vocabulary has in small letters."""
-        small = {word: word.lower() for word in words}
+        small = {word: word.lower() for word in words if len(word) <= _LONGEST_COMMON_WORD}
         small = {word: each for word, each in small.items() if word[1:] == each[1:]}
         if len(small) < _FEWEST_TOGETHER:
             rows = [self._tokenizer.tokenize(each) for each in small.values()]

@@ -184,7 +184,8 @@ class RunReader:
             forms = tuple([run[3] for run in runs])
             return _new(Reading, (sentence, sentence, False, tuple(runs), places, forms, language))
         marks = iter(self.marks)
-        if len(runs) > len(self._placeholders) or PLACEHOLDER.search(sentence):
+        has_marks = not sentence.isascii() and PLACEHOLDER.search(sentence) is not None
+        if has_marks or len(runs) > len(self._placeholders):
             # What the sentence has itself would be one of its own words.
             marks = (mark for mark in self.marks if mark not in sentence)
         return _new(Reading, (*_read(sentence, runs, marks, read_as, seen), language))
@@ -246,7 +247,7 @@ def _read(
     places: list[Span] = []
     forms: list[tuple[str, ...]] = []
     for run in runs:
-        begin, end, written = run[:3]
+        begin, end, written, own = run[:4]
         is_marked = written is None
         if written is None and (written := next(marks, None)) is None:
             continue
@@ -265,7 +266,7 @@ def _read(
         if is_marked and sentence[end : end + 1].isalnum():
             text += " "
         taken.append(run)
-        forms.append(run[3] or (written,))
+        forms.append(own or (written,))
     if at < len(sentence):
         between = sentence[at:] if seen is None else seen(sentence[at:])
         text += between.translate(read_as) if read_as else between
