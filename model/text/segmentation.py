@@ -147,7 +147,7 @@ _BOUNDARIES = (
 match may stand before the part that is searched."""
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
-_BATCH = 1500
+_BATCH = 1000
 """Characters of short sentences that are cut together, within a millisecond or two."""
 _FEW_KEPT = 8
 """Strings that are kept in a sentence and are looked at one by one, however little else it has."""
