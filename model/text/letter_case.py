@@ -34,8 +34,6 @@ _LONG_SMALL_WORD = re.compile(rf"[a-z](?<![\w'\u2019].)[^\W\d_]{{{_SHORTEST_TITL
 _TWO_LONG_WORDS = re.compile(
     rf"[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}[^\W\d_]*+[\W\d_](?s:.*?)[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}"
 )
-_PARTS_OF_ONE_WORD = 3
-"""What `_WORD` splits one word into, with what is around it."""
 _MOST_WORDS = 15_000
 """Words that are remembered."""
 _FEWEST_TOGETHER = 50
@@ -114,7 +112,7 @@ class Truecaser:
     ) -> list[tuple[str, LetterCase | None]]:
         """`read` of many sentences at once, each with its `kept`."""
         found = [self._cased(sentence, kept) for sentence, kept in sentences]
-        known = self._known({word for each in found if each for word in each.parts[1::2]})
+        known = self._known({word for each in found if each for word in each.words})
         return [
             (sentence, None) if each is None else _read(sentence, kept, each, known)
             for (sentence, kept), each in zip(sentences, found, strict=True)
@@ -131,10 +129,10 @@ class Truecaser:
             return None
         if case is LetterCase.SMALL and sentence.isalpha():
             return None  # a word, of which it cannot be told
-        parts = _WORD.split(sentence)
-        if case is LetterCase.SMALL and len(parts) <= _PARTS_OF_ONE_WORD:
+        words = _WORD.findall(sentence)
+        if case is LetterCase.SMALL and len(words) <= 1:
             return None
-        return _new(_CasedSentence, (case, parts))
+        return _new(_CasedSentence, (case, sentence, words))
 
 
 _new = tuple.__new__
@@ -145,8 +143,9 @@ class _CasedSentence(NamedTuple):
     """A sentence whose letter case says nothing."""
 
     case: LetterCase
-    parts: list[str]
-    """The words, at odd places, and what is between them."""
+    text: str
+    """It, without what is kept in it."""
+    words: list[str]
 
 
 class _Word(NamedTuple):
@@ -217,13 +216,13 @@ def _read(
     sentence: str, kept: Sequence[Span], cased: _CasedSentence, known: Mapping[str, _Word]
 ) -> tuple[str, LetterCase | None]:
     """A sentence whose letter case says nothing as it is better read, and how it was written."""
-    case, parts = cased
-    words = parts[1::2]
-    better = _better_read(cased, words, known)
+    case, cased_text, words = cased
+    better = _better_read(cased, known)
     if better is None:
         return sentence, None
     if case is LetterCase.SMALL and better == words:
         return sentence, case
+    parts = _WORD.split(cased_text)
     # Whose other words have lost their capitals has lost that of the first one as well.
     if not parts[0] and (
         _is_sentence(cased) or better[1:] != [known[word].small for word in words[1:]]
@@ -239,26 +238,23 @@ def _is_sentence(sentence: _CasedSentence) -> bool:
 
     Who writes in small letters begins a sentence with one.
     """
-    case, parts = sentence
-    if case is not LetterCase.CAPITALS or len(parts) // 2 < _SHORTEST_SENTENCE:
-        return False
-    return parts[-1].rstrip()[-1:] in tuple(_ENDS)
+    case, text, words = sentence
+    is_long = len(words) >= _SHORTEST_SENTENCE
+    return case is LetterCase.CAPITALS and is_long and text.rstrip()[-1:] in tuple(_ENDS)
 
 
-def _better_read(
-    sentence: _CasedSentence, words: Sequence[str], known: Mapping[str, _Word]
-) -> list[str] | None:
+def _better_read(sentence: _CasedSentence, known: Mapping[str, _Word]) -> list[str] | None:
     """The words of a sentence as they are usually written; None if they may be so already."""
-    case, parts = sentence
+    case, text, words = sentence
     if case is LetterCase.TITLE:
         return _heading(words, known)
     if case is LetterCase.CAPITALS and not _is_shouted(words, known):
         return None
-    if _APOSTROPHES.isdisjoint(parts):
+    if _APOSTROPHES.isdisjoint(text):
         return [known[word].usual for word in words] or None
     return [
         known[word].small if _is_ending(before, word) else known[word].usual
-        for before, word in zip(parts[::2], words, strict=False)
+        for before, word in zip(_WORD.split(text)[::2], words, strict=False)
     ] or None
 
 

@@ -45,6 +45,8 @@ _MOST_LETTERS = 3
 """That a ligature within a word is of; U+FDFA, the longest one, is of four words."""
 _FEWEST_TOGETHER = 24
 """Words for which a call that takes them all pays: it starts a thread."""
+_LONGEST_COMMON_WORD = 100
+"""Letters of a word that a vocabulary may have as one piece."""
 _MOST_CHARACTERS = 20_000
 """Strings of which it is remembered whether the vocabulary has them."""
 
@@ -146,29 +148,33 @@ class Protection:
         """Where words stand that are foreign for their `strange` characters."""
         if not any(map(_OF_WORD.match, strange)):
             return []
-        may_be_foreign = {
+        foreign = {
             word
             for word in set(_WORD.findall(text))
             if not strange.isdisjoint(word) and _is_foreign(word, strange, is_shouted=False)
         }
-        if not may_be_foreign:
+        foreign -= self._capitalised(foreign)
+        if not foreign:
             return []
-        words: list[re.Match[str]] = []
+        certain = {word for word in foreign if _is_foreign(word, strange, is_shouted=True)}
+        spans: list[tuple[int, int]] = []
         line_end, is_shouted = -1, False
-        for word in _WORD.finditer(text):
-            if word[0] not in may_be_foreign:
-                continue
-            if (begin := word.start()) > line_end:
-                line_end = text.find("\n", begin) % (len(text) + 1)
-                is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
-            if _is_foreign(word[0], strange, is_shouted=is_shouted):
-                words.append(word)
-        common = self._capitalised({word[0] for word in words})
-        return [word.span() for word in words if word[0] not in common]
+        for match in _WORD.finditer(text):
+            word = match[0]
+            if word not in certain:
+                if word not in foreign:
+                    continue
+                if (begin := match.start()) > line_end:
+                    line_end = text.find("\n", begin) % (len(text) + 1)
+                    is_shouted = text[text.rfind("\n", 0, begin) + 1 : line_end].isupper()
+                if is_shouted:
+                    continue
+            spans.append(match.span())
+        return spans
 
     def _capitalised(self, words: Collection[str]) -> set[str]:
         """Those that are common words, with a capital, that the vocabulary has in small letters."""
-        small = {word: word.lower() for word in words}
+        small = {word: word.lower() for word in words if len(word) <= _LONGEST_COMMON_WORD}
         small = {word: each for word, each in small.items() if word[1:] == each[1:]}
         if len(small) < _FEWEST_TOGETHER:
             rows = [self._tokenizer.tokenize(each) for each in small.values()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import NamedTuple
@@ -31,6 +31,7 @@ __all__ = [
     "Run",
     "RunReader",
     "Runs",
+    "read",
 ]
 
 _WITHOUT_SPACES = re.compile(
@@ -182,18 +183,19 @@ class RunReader:
             sentence: without white space at its ends.
             runs: of it, as many as `chosen` lets.
             read_as: signs that the vocabulary lacks, and others that say the same.
-            language: whose abbreviations are read in full.
+            language: whose abbreviations `seen` reads in full, for `Reading`.
             seen: what is read of what stands between runs; None: that, for certain.
         """
         if seen is None and not read_as and _is_read_as_written(sentence, runs):
             places = tuple([run[:2] for run in runs])
             forms = tuple([run[3] for run in runs])
             return _new(Reading, (sentence, sentence, False, tuple(runs), places, forms, language))
-        marks = iter(self.marks)
-        if len(runs) > len(self._placeholders) or PLACEHOLDER.search(sentence):
+        marks: Iterable[str] = self.marks
+        has_marks = not sentence.isascii() and PLACEHOLDER.search(sentence) is not None
+        if has_marks or len(runs) > len(self._placeholders):
             # What the sentence has itself would be one of its own words.
             marks = (mark for mark in self.marks if mark not in sentence)
-        return _new(Reading, (*_read(sentence, runs, marks, read_as, seen), language))
+        return read(sentence, runs, marks, read_as, language, seen)
 
     def rendered(
         self,
@@ -240,23 +242,24 @@ _new = tuple.__new__
 """Makes named tuples in half the time."""
 
 
-def _read(
+def read(
     sentence: str,
     runs: Runs,
-    marks: Iterator[str],
+    marks: Iterable[str],
     read_as: dict[int, str],
-    seen: Callable[[str], str] | None,
-) -> tuple[object, ...]:
-    """The fields of what `RunReader.read` makes with `marks`, as far as they go; the language is
-    left out."""
+    language: str = "",
+    seen: Callable[[str], str] | None = visible,
+) -> Reading:
+    """`RunReader.read` with `marks`, in their order, as far as they go."""
+    waiting = iter(marks)
     text, at = "", 0
     taken: list[Run] = []
     places: list[Span] = []
     forms: list[tuple[str, ...]] = []
     for run in runs:
-        begin, end, written = run[:3]
+        begin, end, written, own = run[:4]
         is_marked = written is None
-        if written is None and (written := next(marks, None)) is None:
+        if written is None and (written := next(waiting, None)) is None:
             continue
         if at < begin:
             between = sentence[at:begin]
@@ -273,11 +276,13 @@ def _read(
         if is_marked and sentence[end : end + 1].isalnum():
             text += " "
         taken.append(run)
-        forms.append(run[3] or (written,))
+        forms.append(own or (written,))
     if at < len(sentence):
         between = sentence[at:] if seen is None else seen(sentence[at:])
         text += between.translate(read_as) if read_as else between
-    return text, sentence, False, tuple(taken), tuple(places), tuple(forms)
+    return _new(
+        Reading, (text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
+    )
 
 
 def _with_replaced(

@@ -35,6 +35,7 @@ from model.text.sentences import (
     base_language,
     may_have_more,
     split_sentences,
+    split_short,
 )
 from model.text.tokenizer import Tokenizer
 from model.text.umlauts import UmlautReader
@@ -146,7 +147,7 @@ _BOUNDARIES = (
 match may stand before the part that is searched."""
 _SHORT = 200
 """Characters of a sentence that is found, and looked through, within microseconds."""
-_BATCH = 1500
+_BATCH = 1000
 """Characters of short sentences that are cut together, within a millisecond or two."""
 _FEW_KEPT = 8
 """Strings that are kept in a sentence and are looked at one by one, however little else it has."""
@@ -249,42 +250,51 @@ class Segmenter:
             split = pattern.split(piece.text)
             may_have = _MayHave.of(piece.text) if len(split) > 1 else _MAY_HAVE_ALL
             for line, end in zip_longest(split[::2], split[1::2]):
-                parts: Iterable[_Part] | None = lines.get(line)
-                if parts is None:
-                    if self._is_plain(line, may_have) and not (piece.number and "#" in line):
-                        parts = lines[line] = [batch.pieces(line)]
-                    else:
-                        parts = self._parts(line, batch, piece.number)
-                        if len(line) <= _SHORT:
-                            parts = lines[line] = list(parts)
-                for part in parts:
-                    batch.parts.append(part)
-                    if batch.size > _BATCH:
-                        yield from self._cut_batch(batch)
-                batch.size += 1
+                if len(line) > _SHORT:
+                    for part in self._parts(line, batch, piece.number):
+                        batch.parts.append(part)
+                        if batch.size > _BATCH:
+                            yield from self._cut_batch(batch)
+                else:
+                    parts = lines.get(line)
+                    if parts is None:
+                        parts = self._parts_of_short(line, batch, piece.number, may_have)
+                        lines[line] = parts
+                    batch.parts += parts
                 if end:
                     batch.parts.append((end,))
+                batch.size += 1
+                if batch.size > _BATCH:
+                    yield from self._cut_batch(batch)
         yield from self._cut_batch(batch)
 
     def origins(self, text: str) -> Sequence[int] | None:
         """Where in `text` each character of its pieces is from; None: from its own place."""
         return origins(text, self._language)
 
-    def _is_plain(self, line: str, may_have: _MayHave) -> bool:
-        """Whether it is one short sentence for certain, with no list marker before it.
+    def _parts_of_short(
+        self, line: str, batch: _Batch, count: str, may_have: _MayHave
+    ) -> Sequence[_Part]:
+        """`_parts` of a short line, with less looking for what its text has nowhere.
 
-        `may_have`: what its text may have.
+        `may_have`: what any line of the text may have.
         """
-        if len(line) > _SHORT:
-            return False
         may_have_ends, may_have_addresses = may_have
+        if count and "#" in line:
+            return list(self._parts(line, batch, count))
         if may_have_ends and _SURELY_PLAIN.fullmatch(line):
-            return True
-        return (
-            _NO_MARKER.match(line) is not None
-            and not (may_have_ends and may_have_more(line, self._base_language))
-            and (_says_something(line) if may_have_addresses else _has_letter(line))
-        )
+            return [batch.pieces(line)]
+        if not (_says_something(line) if may_have_addresses else _has_letter(line)):
+            return [(line,)]
+        begin = 0
+        if not _NO_MARKER.match(line) and (start := _LINE_START.match(line)):
+            begin = start.end()
+        said = line[begin:]
+        sentences: Iterable[str] = (said,) if said else ()
+        if may_have_ends and may_have_more(said, self._base_language):
+            sentences = split_short(said, self._base_language)
+        parts = [batch.pieces(sentence) for sentence in sentences]
+        return [(line[:begin],), *parts] if begin else parts
 
     def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
         """The pieces of what of a line is kept, and of its sentences, which `batch` gets to cut.
@@ -407,10 +417,7 @@ class Segmenter:
         if len(sentences) == 1 and _is_mostly_numbers(sentences[0]):
             return [[Run(0, len(sentences[0]), None, (), sentences[0])]]
         bounds = self._protection.bounds_batch(sentences)
-        kept = [
-            self._kept(sentence, spans) if spans else NO_RUNS
-            for sentence, spans in zip(sentences, bounds, strict=True)
-        ]
+        kept = self._kept(sentences, bounds)
         if counts:
             kept = [
                 _with_count(runs, sentence, counts.get(sentence, ""))
@@ -428,16 +435,22 @@ class Segmenter:
             for runs, more in zip(kept, numbers, strict=True)
         ]
 
-    def _kept(self, sentence: str, bounds: Bounds) -> Runs:
-        """The runs of what is kept in a sentence."""
+    def _kept(self, sentences: Sequence[str], bounds: Sequence[Bounds]) -> list[Runs]:
+        """The runs of what is kept in each of some sentences."""
+        kept = [NO_RUNS] * len(sentences)
         if not self.reader.marks:
-            return NO_RUNS
-        if len(bounds) > _FEW_KEPT and _is_mostly_kept(sentence, bounds):
-            bounds = [(0, len(sentence))]
-        return [
-            _new(Run, (begin, end, None, (), sentence[begin:end], True, (), ()))
-            for begin, end in bounds
-        ]
+            return kept
+        for number, spans in enumerate(bounds):
+            if not spans:
+                continue
+            sentence = sentences[number]
+            if len(spans) > _FEW_KEPT and _is_mostly_kept(sentence, spans):
+                spans = [(0, len(sentence))]
+            kept[number] = [
+                _new(Run, (begin, end, None, (), sentence[begin:end], True, (), ()))
+                for begin, end in spans
+            ]
+        return kept
 
     def _segments(self, sentence: str, runs: Runs) -> Iterator[Segment | str]:
         """The pieces of a sentence that may be too long."""
@@ -623,7 +636,7 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
 _Draft = tuple[str, list[Segment | str], Runs, bool]
-"""A short sentence, its pieces, its runs, and whether it has a letter outside of those with marks."""
+"""A short sentence, its pieces, its runs, and whether it has a letter besides what is kept."""
 
 
 class _MayHave(NamedTuple):

@@ -138,11 +138,9 @@ def _unseen(text: str) -> Iterator[tuple[int, int, str]]:
 def _seen(found: re.Match[str]) -> str:
     """What a match of `_CHANGED` is read as."""
     kind = found.lastgroup
-    if kind == "invisible":
-        return ""
     if kind == "decomposed":
         return unicodedata.normalize("NFC", found[0])
-    return _in_one_script(found[0])
+    return "" if kind == "invisible" else _in_one_script(found[0])
 
 
 def origins(text: str, language: str = "") -> list[tuple[int, int]]:

@@ -75,6 +75,11 @@ _GROUPS_BY_SIGN = _cluster(
 _ANY_CLUSTER = re.compile(_FIRST + _GROUPS_BY_SIGN)
 
 _UNCHANGED = Unchanged()
+_ALONE, _BEFORE = 0, 1
+"""The groups of `_clusters`: none, and what stands before digits and may count."""
+_UNIT_BEHIND, _THOUSAND_BEHIND, _PERCENT_BEHIND, _HALF_BEHIND, _HOUR_BEHIND = range(2, 7)
+"""The groups of what is behind them; one more is that of ordinals."""
+_NEVER = "(?!)"
 _MOST_CHARACTERS = 64
 """The most characters of a number that is understood; longer ones are no values."""
 _MOST_PARTS = 4
@@ -197,8 +202,8 @@ _new = tuple.__new__
 
 @lru_cache(maxsize=512)
 def _clusters(rules: Conventions) -> re.Pattern[str]:
-    """What is read together in a language; with groups for what stands around it and may count:
-    of `_BEFORE`, or of the first suffix that is there."""
+    """What is read together in a language, with a group for what stands around it and may count:
+    `_BEFORE`, and the first of those behind it."""
     near = f"{''.join(sorted(_SIGNS))}{_CURRENCIES}".replace("-", r"\-")
     has_clock = suffixes(rules.language).clock_before is not None
     spaces = SPACES if has_clock else f" {SPACES}"
@@ -213,13 +218,6 @@ def _clusters(rules: Conventions) -> re.Pattern[str]:
     groups = [_GROUP.sub("(?:", each.pattern) if each else _NEVER for each in known]
     suffix = "|".join([f"({each})" for each in groups])
     return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?={suffix}|)")
-
-
-_ALONE, _BEFORE, _UNIT_BEHIND, _THOUSAND_BEHIND, _PERCENT_BEHIND, _HALF_BEHIND, _HOUR_BEHIND = (
-    range(7)
-)
-"""The groups of `_clusters`; one more is that of ordinals."""
-_NEVER = "(?!)"
 
 
 _GROUP = re.compile(r"\((?:\?P<\w+>|(?!\?))")
@@ -355,7 +353,7 @@ def _with_suffix(
 def _with_word(
     text: str, begin: int, end: int, value: Quantity, rules: Conventions, first: int
 ) -> tuple[Quantity, int] | None:
-    """`_with_suffix` of a unit or of a word for a thousand or for a share; None if none is there."""
+    """`_with_suffix` of a unit, or of a word for a thousand or a share; None if none is there."""
     if first <= _UNIT_BEHIND and (unit := _UNIT.match(text, end)):
         sign = unit[1] or unit[2]
         return _new(Quantity, (*value[:6], "%" if sign == "\u066a" else sign)), unit.end()

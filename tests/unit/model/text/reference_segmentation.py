@@ -44,8 +44,8 @@ class ReferenceSegmenter(Segmenter):
         super().__init__(tokenizer, language=language, target=target, **options)
         self._numbers = PlainNumberReader(tokenizer, source=language, target=target or language)
 
-    def _is_plain(self, *_: object) -> bool:
-        return False
+    def _parts_of_short(self, line: str, batch: Any, count: str, _: object) -> Sequence[Any]:
+        return list(self._parts(line, batch, count))
 
     def _may_be_shown(self, lines: str) -> bool:
         return True

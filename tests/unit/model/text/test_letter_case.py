@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.checkpoints.embedded import EMBEDDED
+from model.text import letter_case
 from model.text.letter_case import LetterCase, Truecaser, may_be_capitals
 from model.text.tokenizer import Tokenizer
 
@@ -73,6 +74,18 @@ def test_german_nouns_get_their_capitals(text: str, read: str) -> None:
 )
 def test_headings_are_read_as_sentences(text: str, read: str) -> None:
     assert ENGLISH.read(text)[0] == read
+
+
+def test_what_is_remembered_of_words_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["HOT SOUP", "DID YOU SEE IT?", "We Saw The Water.", "i'm in berlin", "HOT WATER, OK"]
+    texts += [f"{'a' * length} berlin" for length in (39, 40, 41)]
+    expected = [Truecaser(VOCABULARY, "en").read(text) for text in texts]
+    monkeypatch.setattr(letter_case, "_MOST_WORDS", 4)
+    small = Truecaser(VOCABULARY, "en")
+    for truecaser in (small, ENGLISH):
+        for _ in range(2):
+            assert [truecaser.read(text) for text in texts] == expected
+            assert truecaser.read_batch([(text, ()) for text in texts]) == expected
 
 
 def test_capitals_of_a_dotless_i_stay_dotless() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import groupby
 
-from model.text.number_runs import NumberReader
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.text.number_runs import NumberReader, _outside
+from model.text.numbers import Number, find
 from model.text.runs import Run, RunReader
 from model.text.tokenizer import Tokenizer
 from tests.tiny_model import learn_pieces
@@ -68,6 +73,39 @@ def test_a_number_gives_way_to_what_is_kept() -> None:
 
     assert [sentence[run.begin : run.end] for run in runs] == ["1.500", "12", "4-56"]
     assert runs[0].forms[0] == "1,500"
+
+
+SIGNS = st.text(st.sampled_from("12 .,-$%a:\xbd"), max_size=16)
+
+
+@given(SIGNS, SIGNS, st.lists(st.integers(0, 16), max_size=6, unique=True).map(sorted))
+def test_numbers_are_those_of_what_is_not_kept(before: str, sentence: str, ends: list[int]) -> None:
+    kept = [(b, e) for b, e in zip(ends[::2], ends[1::2], strict=False) if e <= len(sentence)]
+    start = len(before) + 1
+    numbers = [
+        number._replace(begin=start + number.begin, end=start + number.end)
+        for number in find(sentence, "en")
+    ]
+    assert list(_outside(sentence, numbers, start, "en", kept)) == [
+        part for number in numbers for part in _left(sentence, number, start, kept)
+    ]
+
+
+def _left(sentence: str, number: Number, start: int, kept: list[tuple[int, int]]) -> list[Number]:
+    """The numbers of what is left of one, sign by sign."""
+    signs = range(number.begin - start, number.end - start)
+    is_kept = [any(begin <= place < end for begin, end in kept) for place in signs]
+    if not any(is_kept):
+        return [number]
+    parts: list[Number] = []
+    at = 0
+    for kept_here, group in groupby(is_kept):
+        first = signs[at]
+        at += len(list(group))
+        for each in () if kept_here else find(sentence[first : signs[0] + at], "en"):
+            begin = start + first
+            parts.append(each._replace(begin=begin + each.begin, end=begin + each.end))
+    return parts
 
 
 def test_what_was_written_gets_its_final_string() -> None:

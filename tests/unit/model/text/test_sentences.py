@@ -5,7 +5,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.text.abbreviations import corrections_of
-from model.text.sentences import _short_sentences, may_have_more, split_sentences
+from model.text.sentences import (
+    _sentences,
+    any_may_have_more,
+    may_have_more,
+    split_sentences,
+    split_short,
+)
 
 ENGLISH = [
     "Dr. Smith went to Washington D.C. on Jan. 5th.| He paid $3.50 for it, e.g. for a latte.",
@@ -159,16 +165,35 @@ def test_a_sentence_ends_behind_a_word(language: str, line: str) -> None:
     assert len(list(split_sentences(line, language))) == 3
 
 
-@given(
-    st.lists(
-        st.sampled_from([*"aZ1 .!?;:()\"'“”»[]-,*…éЯ字。।‼）", "\u0301", "\u3000", "\xa0", "Dr"])
-        | st.characters(categories=["P", "S", "Z"], exclude_characters="\u2028\u2029"),
-        max_size=12,
-    ).map("".join),
-    st.sampled_from(["en", "de", "pt", "el", "hy", "hi", "my", "ja", "ru", "ar", "xx"]),
-)
+LINES = st.lists(
+    st.sampled_from([*"aZ1 .!?;:()\"'“”»[]-,*…éЯ字。।‼）", "\u0301", "\u3000", "\xa0", "Dr",
+                     "me. A"])
+    | st.characters(categories=["P", "S", "Z"], exclude_characters="\u2028\u2029"),
+    max_size=12,
+).map("".join)  # fmt: skip
+LANGUAGES = st.sampled_from(["en", "de", "pt", "el", "hy", "hi", "my", "ja", "ru", "ar", "xx"])
+
+
+@given(LINES, LANGUAGES)
 @settings(max_examples=400, deadline=None)
 @example("\u2026 \u2026*", "sv")
 def test_what_may_not_have_more_sentences_is_one(line: str, language: str) -> None:
     if line and not may_have_more(line, language):
-        assert _short_sentences(line, language, corrections_of(language)) == [line]
+        assert list(split_short(line, language)) == [line]
+
+
+@given(LINES, LANGUAGES)
+@settings(deadline=None)
+@example("He likes me. And us.", "en")
+def test_a_short_line_is_split_as_a_long_one(line: str, language: str) -> None:
+    long = list(_sentences(line, language, corrections_of(language)))
+    assert list(split_sentences(line, language)) == long
+    if line:
+        assert list(split_short(line, language)) == long
+
+
+@given(st.lists(LINES, max_size=4), LANGUAGES)
+@settings(deadline=None)
+def test_where_no_line_may_have_more_none_has(lines: list[str], language: str) -> None:
+    if not any_may_have_more("\n".join(lines)):
+        assert not any(may_have_more(line, language) for line in lines)

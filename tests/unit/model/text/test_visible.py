@@ -109,6 +109,11 @@ def test_english_is_read_with_its_apostrophes(text: str, read: str) -> None:
     ),
     st.sampled_from(("en", "de", "pt")),
 )  # fmt: skip
-def test_lines_that_may_not_change_do_not(lines: list[str], language: str) -> None:
+def test_lines_are_changed_where_they_may_change(lines: list[str], language: str) -> None:
     if any(changes(line, language) for line in lines):
         assert may_change("\n".join(lines), language)
+    for line in lines:
+        seen = line
+        for begin, end, change in reversed(changes(line, language)):
+            seen = seen[:begin] + change + seen[end:]
+        assert visible(line, language) == seen
