@@ -132,9 +132,8 @@ def compile_kernels(capability: int, most_slots: int = 64) -> int:
     config = replace(RANDOM_MODELS["paper-base"], max_positions=256, projection_bias=True)
     embedded = BenchModel.named("embedded", seed=0).load()
     base = Transformer(config).eval()
-    for transformer, dtype in (
-        (embedded, torch.float32), (embedded, torch.bfloat16), (base, torch.bfloat16)
-    ):  # fmt: skip
+    kinds = ((embedded, torch.float32), (embedded, torch.bfloat16), (base, torch.bfloat16))
+    for transformer, dtype in kinds:
         runner = cuda_runner(
             transformer,
             dtype=dtype,
