@@ -39,11 +39,6 @@ SEARCHES = {
 }
 """Those that are compared. The last one passes through every guard; that of the embedded models is
 `limit_repeats`."""
-_ENGINES: list[dict[str, Any]] = [
-    {"dtype": torch.float32, "max_slots": 256},
-    {"dtype": torch.bfloat16, "max_slots": 1024},
-    {"dtype": torch.bfloat16, "max_slots": 1024, "captured": False},
-]
 Maker = Callable[..., CudaRunner]
 """`cuda_runner`, or what takes its arguments and needs no device."""
 
@@ -120,8 +115,12 @@ def check_agreement(
     with ExitStack() as open_engines:
         with figures.part("compile"):
             exact, captured, plain = (
-                open_engines.enter_context(closing(_engine(make, model, **options)))
-                for options in _ENGINES
+                open_engines.enter_context(closing(_engine(make, model, dtype, **options)))
+                for dtype, options in (
+                    (torch.float32, {"max_slots": 256}),
+                    (torch.bfloat16, {"max_slots": 1024}),
+                    (torch.bfloat16, {"max_slots": 1024, "captured": False}),
+                )
             )
         for name, search in SEARCHES.items():
             # The plain loop takes most of the time: guards are seen in fewer sentences as well.
@@ -200,9 +199,9 @@ def _share(these: _Found, those: _Found) -> float:
     return sum(a != b for a, b in zip(these, those, strict=True)) / len(these)
 
 
-def _engine(make: Maker, model: BenchModel, **options: Any) -> Engine:
+def _engine(make: Maker, model: BenchModel, dtype: torch.dtype, **options: Any) -> Engine:
     weights = model.load()
-    runner = make(weights, searches=tuple(SEARCHES.values()), **options)
+    runner = make(weights, dtype=dtype, searches=tuple(SEARCHES.values()), **options)
     return Engine(weights, EngineConfig(), runners=[runner])
 
 
