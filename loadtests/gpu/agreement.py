@@ -18,7 +18,7 @@ from loadtests.bench.workload import TextFile, draw_workload
 from loadtests.gpu.stages import Figures
 from model.config import EngineConfig, GenerationConfig
 from model.decoding.reference import generate
-from model.decoding.search import Hypothesis
+from model.decoding.search import FinishReason, Hypothesis
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.runner import CudaRunner
 from model.engine.cuda.stream import CudaStream, DeviceStream
@@ -98,8 +98,8 @@ def check_agreement(
     """Compares translations of a trained model, and records the shares that differ.
 
     In float32, tokens must be those of the plain loop on the CPU, or others that are as good but
-    for rounding: see `_differs`. In bfloat16, graphs must compute what their functions compute, and
-    the same twice: bit for bit, scores included.
+    for rounding: see `_difference`. In bfloat16, graphs must compute what their functions compute,
+    and the same twice: bit for bit, scores included.
 
     Args:
         num_sentences: of the comparisons of the device with itself.
@@ -171,17 +171,32 @@ def _difference(
     """Holds the best hypothesis of a source against the plain loop's.
 
     Sums in another order decide for other tokens where two are as good as each other. That this is
-    all is seen by their scores, or, where a hypothesis left the beam by it on the way, by the plain
-    loop's own answer in float64, which is then the device's.
+    all is seen by their scores, if these are of the tokens that come with them, or, where a
+    hypothesis left the beam by it on the way, by the plain loop's own answer in float64, which is
+    then the device's.
     """
     [[wanted, *_]] = generate(transformer, [list(source)], search)
     if found.token_ids == wanted.token_ids:
         return _Difference.NONE
-    if abs(found.score - wanted.score) <= _ROUNDING:
+    as_good = abs(found.score - wanted.score) <= _ROUNDING
+    # Guards change what tokens have; whose they are is seen where there are none.
+    if as_good and (search.constrained or _has_its_score(transformer, source, found)):
         return _Difference.ROUNDING
     [[precise, *_]] = generate(deepcopy(transformer).double(), [list(source)], search)
     same = found.token_ids == precise.token_ids
     return _Difference.ROUNDING if same else _Difference.TOKENS
+
+
+@torch.inference_mode()
+def _has_its_score(transformer: Transformer, source: TokenIds, found: Hypothesis) -> bool:
+    """Whether the model gives the tokens, all at once, what the search says of them."""
+    config = transformer.config
+    stopped = found.finish_reason is FinishReason.STOP
+    target = torch.tensor([*found.token_ids, *[config.eos_id] * stopped])
+    fed = torch.tensor([[config.bos_id, *target[:-1].tolist()]])
+    logits = transformer(torch.tensor([list(source)]), torch.tensor([len(source)]), fed)
+    log_probs = logits[0].log_softmax(dim=1).gather(1, target[:, None])
+    return abs(float(log_probs.sum()) - found.log_prob) <= _ROUNDING * len(target)
 
 
 def _share(these: _Found, those: _Found) -> float:

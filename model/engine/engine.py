@@ -360,9 +360,9 @@ class Engine:
     def _next_plan(self, worker: _Worker) -> StepPlan | None:
         """Sleeps while there is nothing to do; None when the engine has stopped."""
         while True:
-            now = time.monotonic()
             notified = True
             with self._changed:
+                now = time.monotonic()
                 expired = [
                     sequence.future
                     for sequence in self._deadlines.pop_expired(now)

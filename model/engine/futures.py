@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from model.engine.result_future import ResultFuture, call_when_settled
+from model.engine.result_future import ResultFuture, call_when_settled, wait
 from model.engine.sequence import SequenceResult
 
 __all__ = ["results", "settled", "wait"]
@@ -19,13 +18,6 @@ def results(futures: Sequence[ResultFuture[SequenceResult]]) -> list[SequenceRes
         if future.done() and (error := future.exception()) is not None:
             raise error
     return [future.result() for future in futures]
-
-
-def wait(futures: Sequence[ResultFuture[SequenceResult]], timeout: float | None = None) -> bool:
-    """Blocks until all futures have a result or one has an error; False after `timeout` seconds."""
-    done = threading.Event()
-    call_when_settled(futures, done.set)
-    return done.wait(timeout)
 
 
 async def settled(futures: Sequence[ResultFuture[SequenceResult]]) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["ResultFuture", "call_when_settled", "settle"]
+__all__ = ["ResultFuture", "call_when_settled", "settle", "wait"]
 
 _T = TypeVar("_T")
 
@@ -101,9 +101,7 @@ class ResultFuture(Generic[_T]):
         _call(told)
 
     def _wait(self, timeout: float | None) -> None:
-        settled = threading.Event()
-        call_when_settled([self], settled.set)
-        if not settled.wait(timeout):
+        if not wait([self], timeout):
             raise TimeoutError
 
 
@@ -115,18 +113,36 @@ def call_when_settled(
 
     Whoever waits for all sentences of a request costs little more than who waits for one.
     """
+    if _counted_down(futures, callback) is None:
+        _call([callback])
+
+
+def wait(futures: Collection[ResultFuture[Any]], timeout: float | None = None) -> bool:
+    """Blocks until all futures have a result or one has an error; False after `timeout` seconds."""
+    settled = threading.Event()
+    countdown = _counted_down(futures, settled.set)
+    if countdown is None or settled.wait(timeout):
+        return True
+    with _LOCK:  # or whoever asks again and again would be told as often
+        for future in futures:
+            left = [each for each in future._countdowns if each is not countdown]
+            future._countdowns = tuple(left)
+    return False
+
+
+def _counted_down(
+    futures: Collection[ResultFuture[Any]], callback: Callable[[], object]
+) -> _Countdown | None:
+    """What calls `callback` when some futures are settled; None if they are."""
     with _LOCK:
         open_ones = [future for future in futures if not future._done]
-        now = not open_ones or any(future._error is not None for future in futures)
-        if not now:
-            countdown = _Countdown(callback, len(open_ones))
-            alone = (countdown,)
-            for future in open_ones:
-                future._countdowns = (
-                    (*future._countdowns, countdown) if future._countdowns else alone
-                )
-    if now:
-        _call([callback])
+        if not open_ones or any(future._error is not None for future in futures):
+            return None
+        countdown = _Countdown(callback, len(open_ones))
+        alone = (countdown,)
+        for future in open_ones:
+            future._countdowns = (*future._countdowns, countdown) if future._countdowns else alone
+    return countdown
 
 
 def settle(futures: Iterable[ResultFuture[_T]], results: Iterable[_T]) -> None:

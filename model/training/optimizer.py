@@ -56,8 +56,15 @@ class ModelOptimizer:
         """Takes what they had learned, but not how they worked: that is the recipe's to say.
 
         Raises:
-            KeyError, ValueError: the state is of another recipe.
+            ValueError: the state is of optimisers of other kinds. Adam's own code would read and
+                write where the moments of other weights end.
         """
+        kinds = {"adam", *state} - {"state", "param_groups"}
+        if kinds != self._parts.keys():
+            raise ValueError(
+                f"its optimisers are {', '.join(sorted(kinds))}, but the recipe wants "
+                f"{', '.join(sorted(self._parts))}"
+            )
         for name, part in self._parts.items():
             saved = state if name == "adam" else state[name]
             groups = part.state_dict()["param_groups"]

@@ -445,6 +445,7 @@ class ModelPool:
 
     async def _dispose(self, entry: _Entry) -> None:
         """Gives the memory of what was removed back, to the system and to the budget."""
+        self._is_dead(entry)  # nobody looks at it later
         translator, entry.translator = entry.translator, None
         entry.ready = False
         try:

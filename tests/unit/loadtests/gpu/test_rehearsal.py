@@ -120,6 +120,25 @@ def test_what_rounding_decides_is_no_difference(
     assert found["float32_guarded_beam4_decided_by_rounding"] == 1.0
 
 
+def test_other_tokens_with_the_score_of_the_right_ones_are_a_difference(
+    figures: Figures, model: BenchModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the host puts a hypothesis together from rows of another one."""
+    translate = agreement._translate
+
+    def mixed_up(*arguments: Any) -> list[tuple[Hypothesis, ...]]:
+        return [
+            (best._replace(token_ids=(*best.token_ids[:-1], 7)),)
+            for best, *_ in translate(*arguments)
+        ]
+
+    monkeypatch.setattr(agreement, "_translate", mixed_up)
+    assert check_agreement(rehearsed, figures, model=model, num_sentences=2, num_exact=2) == [
+        "float32_beam1_differs_from_plain_loop: 100.00%",
+        "float32_beam4_differs_from_plain_loop: 100.00%",
+    ]
+
+
 def test_the_guard_changes_what_is_compared(model: BenchModel) -> None:
     """Or nothing would be compared of it."""
     transformer = model.load()

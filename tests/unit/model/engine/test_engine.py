@@ -798,3 +798,25 @@ def test_a_source_with_phrases_is_not_told_of() -> None:
     assert sequence.reports
     sequence.options = options
     assert not sequence.reports
+
+
+def test_nobody_is_admitted_before_they_came(start: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also who comes between a worker's look at the clock and its look at the queue."""
+    engine, _ = start(gated=False)
+    monotonic = time.monotonic
+    late: list[ResultFuture] = []
+
+    def clock() -> float:
+        now = monotonic()
+        is_workers = threading.current_thread() in engine._threads
+        if is_workers and not late and not engine._changed._is_owned():  # type: ignore[attr-defined]
+            caller = threading.Thread(target=lambda: late.extend(engine.submit([[EOS]], SHORT)))
+            caller.start()
+            caller.join(60)
+        return now
+
+    monkeypatch.setattr(time, "monotonic", clock)
+    [first] = engine.submit([[EOS]], SHORT)
+    assert first.result(timeout=60).queue_seconds >= 0
+    until(lambda: late)
+    assert late[0].result(timeout=60).queue_seconds >= 0

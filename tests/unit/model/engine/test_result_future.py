@@ -131,3 +131,17 @@ def test_an_error_calls_who_waits_for_several_once_and_results_behind_it_do_not(
     assert called == [1]
     call_when_settled(futures, lambda: called.append(2))
     assert called == [1, 2]
+
+
+def test_who_has_waited_in_vain_is_forgotten() -> None:
+    """Also who asks again and again for as long as a translation takes."""
+    futures: list[ResultFuture[int]] = [ResultFuture() for _ in range(2)]
+    stays: list[int] = []
+    call_when_settled(futures, lambda: stays.append(1))
+    for _ in range(3):
+        assert not wait(futures, timeout=0)
+        with pytest.raises(TimeoutError):
+            futures[0].result(timeout=0)
+    assert [len(future._countdowns) for future in futures] == [1, 1]
+    settle(futures, [1, 2])
+    assert stays == [1]

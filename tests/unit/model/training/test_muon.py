@@ -1,5 +1,7 @@
 """Updates by Muon are what its formula says, for matrices of either shape."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,13 +59,25 @@ def test_updates_follow_nesterovs_momentum_of_all_gradients() -> None:
         torch.testing.assert_close(weight.detach(), expected)
 
 
-def test_matrices_of_layers_go_to_muon_and_everything_else_to_adam() -> None:
-    model = Transformer(
+def small_transformer() -> Transformer:
+    return Transformer(
         TransformerConfig(
             src_vocab_size=24, tgt_vocab_size=24, d_model=8, d_ff=16, num_heads=2,
             num_encoder_layers=1, num_decoder_layers=1, max_positions=16,
         )
     )  # fmt: skip
+
+
+def updated(model: Transformer, optimizer: ModelOptimizer, seeds: range) -> None:
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        for weight in model.parameters():
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        optimizer.step(0.01)
+
+
+def test_matrices_of_layers_go_to_muon_and_everything_else_to_adam() -> None:
+    model = small_transformer()
     optimizer = ModelOptimizer(model, OptimizerRecipe(kind="muon"))
     state = optimizer.state_dict()
     matrices = layer_matrices(model)
@@ -78,3 +92,27 @@ def test_matrices_of_layers_go_to_muon_and_everything_else_to_adam() -> None:
     assert all(weight.grad is None for weight in model.parameters())
     for weight, old in zip(model.parameters(), before, strict=True):
         assert not torch.equal(weight.detach(), old)
+
+
+def test_a_resumed_run_goes_on_as_one_that_was_not_interrupted() -> None:
+    model, resumed = small_transformer(), small_transformer()
+    optimizer = ModelOptimizer(model, OptimizerRecipe(kind="muon"))
+    updated(model, optimizer, range(2))
+    saved = deepcopy((model.state_dict(), optimizer.state_dict()))
+    updated(model, optimizer, range(2, 4))
+    resumed.load_state_dict(saved[0])
+    follower = ModelOptimizer(resumed, OptimizerRecipe(kind="muon"))
+    follower.load_state_dict(saved[1])
+    updated(resumed, follower, range(2, 4))
+    for weight, other in zip(model.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(weight, other)
+
+
+@pytest.mark.parametrize(("saved", "wanted"), [("muon", "adam"), ("adam", "muon")])
+def test_the_state_of_other_optimisers_is_refused(saved: str, wanted: str) -> None:
+    """Adam's moments would be those of other weights, of other sizes."""
+    first, second = (
+        ModelOptimizer(small_transformer(), OptimizerRecipe(kind=kind)) for kind in (saved, wanted)
+    )
+    with pytest.raises(ValueError, match="its optimisers are adam"):
+        second.load_state_dict(first.state_dict())

@@ -424,6 +424,19 @@ async def test_a_dead_engine_on_a_gpu_is_the_replicas_death(
         await touch(pool, hosted("a"))
 
 
+async def test_a_dead_engine_on_a_gpu_is_noticed_also_when_its_model_goes(
+    open_pool: OpenPool, hosted: Hosted, most: Most
+) -> None:
+    pool = open_pool(most(1))
+    async with pool.use(hosted("a")) as translator:
+        translator.device = "cuda:0"
+        translator.engine.close()
+    await touch(pool, hosted("b"))
+    assert names(pool) == ["b"]
+    with pytest.raises(EngineDeadError, match="engine of a has stopped on its GPU"):
+        pool.check_health()
+
+
 async def test_a_pinned_model_is_never_evicted_and_its_death_is_the_replicas(
     open_pool: OpenPool, hosted: Hosted, most: Most
 ) -> None:
