@@ -151,8 +151,9 @@ def test_what_is_not(sentence: str) -> None:
 
 PARTS = [
     *"aAfgxvZ01259.:/-_@#<>{}%$`~\\&*+()[]=,' ", "\xb5", "\u03a9", "\xb0", "\u2082", "\u20e3",
-    "\xa0", "\U0001f600", "www", "com", "txt", "7z", "://", "localhost", "ersion ", "kg", "mol", "kWh",
-    "UTC", "2024-01-02", "10:30", "DE89", "0800", "978", "1234", "abc123", "\\n", "sub>", "--a",
+    "\xa0", "\U0001f600", "www", "com", "txt", "7z", "://", "localhost", "ersion ", "kg", "mol",
+    "kWh", "UTC", "2024-01-02", "10:30", "DE89", "0800", "978", "1234", "abc123", "\\n",
+    "sub>", "--a",
 ]  # fmt: skip
 
 
