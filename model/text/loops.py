@@ -36,6 +36,8 @@ _THRICE = re.compile(rf"(.{{1,{_MOST_LETTERS * _MOST_OF_SOURCE}}}?)\1\1")
 """What words have that are looked through: it is faster."""
 _DOUBLED = frozenset(["das", "den", "der", "die", "had", "that"])
 """Words of which two have a meaning: the woman `die die Strecke kennt`."""
+_NOT_SAID = ".,:;!?\u2026'\"()[]<>|/~=*_-\u2013\u2014"
+"""Signs that no word is for, so that a source that has many of them says nothing often."""
 
 Cut = Span
 """What is to be left out of a translation."""
@@ -158,7 +160,8 @@ def _runs_of_phrases(
             continue  # as of most texts, which this finds out faster
         for first, last in _alike(said, size):
             phrase = "".join(said[first : first + size])
-            if last - first >= least * size and (is_source or any(map(str.isalpha, phrase))):
+            is_said = phrase.strip(_NOT_SAID) if is_source else any(map(str.isalpha, phrase))
+            if is_said and last - first >= least * size:
                 ends = spans[first + size - 1 : last : size]
                 yield _Run(spans[first][0], tuple(end for _, end in ends), False, 0, least)
 

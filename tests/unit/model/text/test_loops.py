@@ -33,6 +33,7 @@ def _without_loops(text: str, translation: str) -> str:
         ("No, no!", "Nein, nein, nein, nein!", "Nein, nein!"),
         ("Ha ha!", "Ha, ha; ha ha! Ha. Ha ha", "Ha, ha"),
         ("golden", "goldenenenene Uhr", "goldene Uhr"),
+        ("a house...... ____", "ein Haus Haus Haus Haus......", "ein Haus......"),
         ("two", "x y x y x y, x y x y x y z", "x y z"),
     ],
 )
