@@ -623,7 +623,7 @@ def _with_count(runs: Runs, sentence: str, count: str) -> Runs:
 _Part = Iterable[Segment | str]
 """The pieces of a sentence, or of what is kept between two."""
 _Draft = tuple[str, list[Segment | str], Runs, bool]
-"""A short sentence, its pieces, its runs, and whether it has a letter outside of marked ones."""
+"""A short sentence, its pieces, its runs, and whether it has a letter outside of those with marks."""
 
 
 class _MayHave(NamedTuple):

@@ -355,7 +355,7 @@ def _with_suffix(
 def _with_word(
     text: str, begin: int, end: int, value: Quantity, rules: Conventions, first: int
 ) -> tuple[Quantity, int] | None:
-    """`_with_suffix` of a unit, or a word for a thousand or a share; None if none is there."""
+    """`_with_suffix` of a unit or of a word for a thousand or for a share; None if none is there."""
     if first <= _UNIT_BEHIND and (unit := _UNIT.match(text, end)):
         sign = unit[1] or unit[2]
         return _new(Quantity, (*value[:6], "%" if sign == "\u066a" else sign)), unit.end()
