@@ -19,6 +19,9 @@ from model.text.words import WITHOUT_SPACES, Span, with_letters_for_marks
 
 __all__ = ["Cut", "find_loop", "held_back", "most_copies_said"]
 
+_WORD = re.compile(r"[^\W_]+")
+_MARK = re.compile(r"[^\x00-\x7f\w\s\xa1-\xbf\u2010-\u205e]")
+"""Without this, there is nothing that is combined with a letter."""
 _WORD_OR_SIGN = re.compile(r"[^\W_]+|[^\s\w]|_")
 _MOST_WORDS = 8
 """Words of the longest phrase whose copies are counted."""
@@ -91,6 +94,8 @@ def find_loop(text: str, translation: str, decided: int = 0) -> list[Cut]:
         decided: how many of its first characters must stay: those before the last place where
             something was left out. They may have been told already.
     """
+    if not _may_have_loop(translation):
+        return []
     runs = [run for run in _runs(translation) if run.copies >= _LEAST_COPIES]
     if not runs:
         return []
@@ -102,6 +107,19 @@ def find_loop(text: str, translation: str, decided: int = 0) -> list[Cut]:
         if cuts := run.cuts(max(said, 1 + may_be_double), decided):
             return cuts
     return []
+
+
+def _may_have_loop(translation: str) -> bool:
+    """Whether anything may be there three times, which most translations tell at once."""
+    small = translation.lower()
+    words = _WORD.findall(small)
+    different = set(words)
+    most = min(_MOST_WORDS, (len(words) - len(different)) // 2)
+    return (
+        any(sum(map(eq, words[size:], words)) >= 2 * size for size in range(1, most + 1))
+        or any(map(_THRICE.search, different))
+        or _MARK.search(small) is not None
+    )
 
 
 def held_back(begun: str) -> int:
@@ -129,7 +147,7 @@ def most_copies_said(text: str) -> int:
 def _words_and_signs(text: str) -> tuple[list[Span], list[str]]:
     """Where the words and signs of a text are, and each in small letters. What is combined with a
     letter is of its word: without their vowels, many words of Hindi are the same."""
-    letters = text if text.isascii() else with_letters_for_marks(text)
+    letters = with_letters_for_marks(text) if _MARK.search(text) else text
     spans = [match.span() for match in _WORD_OR_SIGN.finditer(letters)]
     return spans, [_small(text[begin:end]) for begin, end in spans]
 
@@ -156,8 +174,6 @@ def _runs_of_phrases(
     """Copies of phrases of so many words, or words and signs, at least `least` of each."""
     most = _MOST_WORDS * (_MOST_OF_SOURCE if is_source else 1)
     for size in range(1, min(most, len(said) // 2) + 1):
-        if sum(map(eq, said[size:], said)) < (least - 1) * size:
-            continue  # as of most texts, which this finds out faster
         for first, last in _alike(said, size):
             phrase = "".join(said[first : first + size])
             is_said = phrase.strip(_NOT_SAID) if is_source else any(map(str.isalpha, phrase))

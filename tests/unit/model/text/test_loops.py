@@ -96,3 +96,14 @@ def test_what_is_not_held_back_stays(text: str, translation: str) -> None:
         assert whole.startswith(decided)
         assert decided.startswith(told) or told.startswith(decided)
         told = max(told, decided, key=len)
+
+
+@given(st.lists(st.sampled_from([*"aAdi \u0130\u0940_-,7", "die", "\u0928", "nana"]), max_size=16))
+@example(["the ", "The ", "thE"])
+@example(["\u0926", "\u0940"] * 3)
+def test_what_is_looked_through_has_all_loops(parts: list[str]) -> None:
+    translation = "".join(parts)
+    found = find_loop("", translation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.text.loops._may_have_loop", lambda _: True)
+        assert find_loop("", translation) == found
