@@ -7,9 +7,9 @@ must allow some: it does not know 10,000 from a word said three times. What is f
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 
 from model.decoding.phrases import trace
-from model.decoding.repeats import most_copies
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import SequenceOptions
 from model.text.alignment import target_spans
@@ -23,7 +23,7 @@ def without_loops(
     hypothesis: Hypothesis, text: str, options: SequenceOptions, tokenizer: Tokenizer
 ) -> Hypothesis:
     """A hypothesis in which nothing comes so often that it is a loop, if whole tokens can be left
-    out for that, none of them of a phrase.
+    out for that, none of them of a phrase, and what is banned does not come about.
 
     Args:
         hypothesis: found for a source.
@@ -32,18 +32,33 @@ def without_loops(
         tokenizer: the model's.
     """
     decided = 0
-    while most_copies(hypothesis.token_ids) > 1:  # else nothing is said twice in a row
-        translation, spans = target_spans(tokenizer, hypothesis.token_ids)
+    while cuts := find_loop(text, tokenizer.detokenize(hypothesis.token_ids).strip(), decided):
+        _, spans = target_spans(tokenizer, hypothesis.token_ids)
         ends = [end for _, end in spans]
-        cuts = (cut for cut in find_loop(text, translation, decided) if set(cut) <= set(ends))
-        if (cut := next(cuts, None)) is None:
+        if (cut := next((cut for cut in cuts if set(cut) <= set(ends)), None)) is None:
             break
         first, last = (bisect_right(ends, end) for end in cut)
         phrases = trace(hypothesis.token_ids, options)
         if any(span.begin < last and first < span.end for span in phrases):
             break
+        if _begins_banned(
+            hypothesis.token_ids[:first], hypothesis.token_ids[last:], options.banned
+        ):
+            break
         hypothesis, decided = _without(hypothesis, first, last), cut[0]
     return hypothesis
+
+
+def _begins_banned(
+    left: Sequence[int], right: Sequence[int], banned: Iterable[Sequence[int]]
+) -> bool:
+    """Whether what is banned may begin in `left` and go on with the first token of `right`: of what
+    is told while it is written, not all is there yet."""
+    return any(
+        left[len(left) - size :] == tokens[:size] and right[:1] == tokens[size : size + 1]
+        for tokens in banned
+        for size in range(1, min(len(left) + 1, len(tokens)))
+    )
 
 
 def _without(hypothesis: Hypothesis, first: int, last: int) -> Hypothesis:

@@ -45,8 +45,11 @@ _TELLS_HALF = re.compile(
     r"|mattin|pomeriggi|sera\b|nott|ochtend|middag|avond)"
 )
 """Parts of the day, by which a source says which half of it is meant."""
-_ARTICLE = re.compile(r"(?<![\w'\u2019.-])(an?)\s+[\"'(\u2018\u201c]*\Z", re.IGNORECASE)
+_OPENS = r"[\"'(\[*_\u2018\u201c]"
+_ARTICLE = re.compile(rf"(?<![\w'\u2019.\-/])(an?)\s+{_OPENS}*\Z", re.IGNORECASE)
 """An English one, before what stands behind it."""
+_BEGINS = re.compile(rf"(?:\A\W*|{_OPENS}|[.!?:\u2026][\"')\u2019\u201d]*\s+)\Z")
+"""What stands before the first word of a sentence, or of what is quoted in one."""
 _CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
 
 
@@ -311,11 +314,13 @@ def _with_articles(rendered: Rendered, first: int) -> Rendered:
         if part.run is None or part.run < first:
             continue
         text, parts, all_caps = rendered
-        begin, end = parts[number].begin, parts[number].end
+        if not number or parts[number - 1].run is not None:
+            continue  # what stays as it is has no article
+        before, begin, end = parts[number - 1].begin, parts[number].begin, parts[number].end
         fitting = article_before(text[begin:end])
         if fitting is None and all_caps:
             fitting = article_before(text[begin:end].lower())
-        article = _ARTICLE.search(text, 0, begin)
+        article = _ARTICLE.search(text, before, begin)
         if fitting is None or article is None or _is_letter(text, article, all_caps=all_caps):
             continue
         place, longer = article.end(1), len(fitting) - len(article[1])
@@ -334,8 +339,7 @@ def _with_articles(rendered: Rendered, first: int) -> Rendered:
 
 def _is_letter(text: str, article: re.Match[str], *, all_caps: bool) -> bool:
     """Whether what looks like an article is a name, as in `vitamin A`."""
-    is_first = not any(map(str.isalnum, text[: article.start()]))
-    return article[1] == "A" and not all_caps and not is_first
+    return article[1] == "A" and not all_caps and not _BEGINS.search(text, 0, article.start())
 
 
 class _Surfaces:

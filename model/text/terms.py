@@ -97,8 +97,11 @@ def term_places(
             form = _of_written(term, text[slice(*own)])
         form = cased(form, term.case, first=_begins(text, own[0]) and not term.entry.case_sensitive)
         tokens = overlapping(spans, *own)
+        if not tokens:
+            continue
+        whole = text[spans[tokens.start][0] : spans[tokens.stop - 1][1]].strip()
         # What was searched for stands behind words that were chosen for others, too.
-        if tokens and (form != text[slice(*own)] or number in searched):
+        if form != text[slice(*own)] or (number in searched and form == whole):
             placed.append(PlacedTerm(number, form, tokens.start, tokens.stop))
     placed.sort(key=lambda each: each.first)
     apart = _apart(placed)

@@ -7,7 +7,14 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-__all__ = ["WITHOUT_SPACES", "Span", "each_word", "overlapping", "words"]
+__all__ = [
+    "WITHOUT_SPACES",
+    "Span",
+    "each_word",
+    "overlapping",
+    "with_letters_for_marks",
+    "words",
+]
 
 Span = tuple[int, int]
 """Where something begins and ends in a text, in code points; the end is behind the last."""
@@ -59,7 +66,7 @@ def overlapping(spans: Sequence[Span], begin: int, end: int) -> range:
 def _words_within(text: str, begin: int, end: int, boundaries: Collection[int]) -> Iterator[Span]:
     part = text[begin:end]
     if not part.isascii():
-        part = _without_marks(part)
+        part = with_letters_for_marks(part)
     for match in _WORD.finditer(part):
         first, last = begin + match.start(), begin + match.end()
         if boundaries and not part.isascii() and WITHOUT_SPACES.search(text, first, last):
@@ -71,7 +78,7 @@ def _words_within(text: str, begin: int, end: int, boundaries: Collection[int]) 
         yield first, last
 
 
-def _without_marks(part: str) -> str:
+def with_letters_for_marks(part: str) -> str:
     """As long as `part`, with a letter for what is combined with the character before it."""
     if all(map(_stands_alone, set(part))):
         return part

@@ -55,6 +55,20 @@ def test_a_phrase_stays() -> None:
     assert without_loops(before, "a source", twice, TOKENIZER) == before
 
 
+@pytest.mark.parametrize("end", ["", " waits for no no dog"])
+def test_loops_are_known_before_any_token_is_there_twice_in_a_row(end: str) -> None:
+    before = _hypothesis("for The the thE man" + end)
+    found = without_loops(before, "a source", NO_OPTIONS, TOKENIZER)
+    assert found.token_ids == _hypothesis("for The man" + end).token_ids
+
+
+def test_what_is_banned_does_not_come_about() -> None:
+    before = _hypothesis("the red dog dog dog waits")
+    options = SequenceOptions(banned=(tuple(TOKENIZER.tokenize("red dog waits")),))
+    assert without_loops(before, "a source", NO_OPTIONS, TOKENIZER) != before
+    assert without_loops(before, "a source", options, TOKENIZER) == before
+
+
 @pytest.mark.parametrize("limited", [False, True])
 def test_of_several_none_is_a_loop(limited: bool) -> None:
     search = GenerationConfig(beam_size=2, num_hypotheses=2, limit_repeats=limited)

@@ -50,6 +50,11 @@ def _with_tokens(
         ("vitamin A pear is here", [("pear", "apple")], "vitamin A apple is here"),
         ("it is a good car now", [("car", "owl")], "it is a good owl now"),
         ("see a car now", [("car", "NATO")], "see a NATO now"),
+        ("see plan a car now", [("plan a", "plan a"), ("car", "owl")], "see plan a owl now"),
+        ("an old/a car waits", [("car", "owl")], "an old/a owl waits"),
+        ("it goes: A car", [("car", "owl")], "it goes: An owl"),
+        ("one. \u201cA car waits", [("car", "owl")], "one. \u201cAn owl waits"),
+        ('the "red" A car', [("car", "owl")], 'the "red" A owl'),
     ],
 )
 def test_the_article_fits(translation: str, terms: list[tuple[str, str]], expected: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.text.loops import find_loop, held_back, most_copies_said
@@ -33,6 +33,7 @@ def _without_loops(text: str, translation: str) -> str:
         ("No, no!", "Nein, nein, nein, nein!", "Nein, nein!"),
         ("Ha ha!", "Ha, ha; ha ha! Ha. Ha ha", "Ha, ha"),
         ("golden", "goldenenenene Uhr", "goldene Uhr"),
+        ("a house...... ____", "ein Haus Haus Haus Haus......", "ein Haus......"),
         ("two", "x y x y x y, x y x y x y z", "x y z"),
     ],
 )
@@ -51,6 +52,13 @@ def test_as_much_of_a_loop_stays_as_the_text_has(text: str, translation: str, st
         ("very, very good", "sehr, sehr, sehr gut"),
         ("Hahaha, no no no!", "Hahahaha, nein nein nein nein!"),
         ("", "so so"),
+        ("the grandparents", "दादा-दादी और नाना-नानी"),
+        (
+            ", ".join(["I do not at all want to go to school today"] * 3),
+            "heute nicht zur Schule " * 3,
+        ),
+        ("我不想去上学" * 3, "I do not want to go " * 3),
+        ("再见再见", "bye bye bye"),
     ],
 )
 def test_what_is_said_with_reason_is_no_loop(text: str, translation: str) -> None:
@@ -78,6 +86,7 @@ texts = st.lists(
 
 
 @given(text=texts, translation=texts)
+@example(text="", translation="side side sie sie sie side side side sie side side side sie side")
 def test_what_is_not_held_back_stays(text: str, translation: str) -> None:
     whole = _without_loops(text, translation)
     told = ""
@@ -87,3 +96,14 @@ def test_what_is_not_held_back_stays(text: str, translation: str) -> None:
         assert whole.startswith(decided)
         assert decided.startswith(told) or told.startswith(decided)
         told = max(told, decided, key=len)
+
+
+@given(st.lists(st.sampled_from([*"aAdi \u0130\u0940_-,7", "die", "\u0928", "nana"]), max_size=16))
+@example(["the ", "The ", "thE"])
+@example(["\u0926", "\u0940"] * 3)
+def test_what_is_looked_through_has_all_loops(parts: list[str]) -> None:
+    translation = "".join(parts)
+    found = find_loop("", translation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.text.loops._may_have_loop", lambda _: True)
+        assert find_loop("", translation) == found

@@ -58,6 +58,11 @@ def test_what_has_a_form_stays() -> None:
     assert place(source, target, attended, ("cat", "Mieze")) == "Die Mieze sieht Mieze."
 
 
+def test_a_word_that_has_a_form_within_it_stays_whole() -> None:
+    source, target = "The post came.", "the e-mail came."
+    assert place(source, target, [0, 1, 2, 3], ("post", "mail"), searched={0: (1, 2)}) == target
+
+
 def test_nothing_is_put_where_the_model_says_nothing() -> None:
     source, target = "The cat sleeps.", "Es schläft."
     assert place(source, target, [2, 2, 3], ("cat", "Mieze"), lost=[0]) == target
