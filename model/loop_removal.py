@@ -13,14 +13,14 @@ from model.decoding.phrases import trace
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import SequenceOptions
 from model.text.alignment import target_spans
+from model.text.detokenized import Detokenized
 from model.text.loops import find_loop
-from model.text.tokenizer import Tokenizer
 
 __all__ = ["without_loops"]
 
 
 def without_loops(
-    hypothesis: Hypothesis, text: str, options: SequenceOptions, tokenizer: Tokenizer
+    hypothesis: Hypothesis, text: str, options: SequenceOptions, texts: Detokenized
 ) -> Hypothesis:
     """A hypothesis in which nothing comes so often that it is a loop, if whole tokens can be left
     out for that, none of them of a phrase, and what is banned does not come about.
@@ -29,11 +29,11 @@ def without_loops(
         hypothesis: found for a source.
         text: the source.
         options: what the search for it was bound to.
-        tokenizer: the model's.
+        texts: of the hypothesis, and of what is made of it.
     """
     decided = 0
-    while cuts := find_loop(text, tokenizer.detokenize(hypothesis.token_ids).strip(), decided):
-        _, spans = target_spans(tokenizer, hypothesis.token_ids)
+    while cuts := find_loop(text, texts[hypothesis.token_ids], decided):
+        _, spans = target_spans(texts.tokenizer, hypothesis.token_ids)
         ends = [end for _, end in spans]
         if (cut := next((cut for cut in cuts if set(cut) <= set(ends)), None)) is None:
             break

@@ -13,6 +13,7 @@ from model.preprocessing import PreparedText
 from model.term_search import TermSearch
 from model.text.alignment import aligned_words
 from model.text.alternatives import best_sums, different
+from model.text.detokenized import Detokenized
 from model.text.kept_strings import KeptStrings
 from model.text.loops import held_back
 from model.text.number_order import in_order
@@ -51,11 +52,12 @@ class Postprocessor:
         """Each text's translation, and None after each step towards it."""
         remaining = iter(results)
         for each in texts:
+            said = Detokenized(self._tokenizer)
             sequences = [
-                self._without_loops(each, number, result)
+                self._without_loops(each, number, result, said)
                 for number, result in enumerate(islice(remaining, len(each.options)))
             ]
-            for translation in self._translation(each, sequences):
+            for translation in self._translation(each, sequences, said):
                 yield translation and _shown(translation, each.kept)
 
     def segment(self, cut: PreparedText, number: int, result: SequenceResult) -> str | None:
@@ -65,8 +67,9 @@ class Postprocessor:
             result, lost = self._term_search.ranked(cut, number, result)
             if lost:
                 return None
-        result = self._without_loops(cut, number, result)
-        return self._translated_segment(cut, number, result.hypotheses[0])
+        said = Detokenized(self._tokenizer)
+        result = self._without_loops(cut, number, result, said)
+        return self._translated_segment(cut, number, result.hypotheses[0], said)
 
     def begun(self, cut: PreparedText, number: int, token_ids: Sequence[int]) -> str:
         """What `segment` will begin with.
@@ -82,14 +85,15 @@ class Postprocessor:
         hypothesis = Hypothesis(
             token_ids=tuple(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
         )
+        said = Detokenized(self._tokenizer)
         if cut.limit_repeats:
-            hypothesis = self._without_loop(cut, number, hypothesis)
-        text = self._translated_segment(cut, number, hypothesis)
+            hypothesis = self._without_loop(cut, number, hypothesis, said)
+        text = self._translated_segment(cut, number, hypothesis, said)
         text = text.rstrip().rstrip(_UNREADABLE).rstrip()
         return text[: held_back(text)].rstrip() if cut.limit_repeats else text
 
     def _translation(
-        self, cut: PreparedText, results: Sequence[SequenceResult]
+        self, cut: PreparedText, results: Sequence[SequenceResult], said: Detokenized
     ) -> Iterator[Translation | None]:
         text = cut.text
         if not results:
@@ -101,12 +105,12 @@ class Postprocessor:
             return
         hypotheses: list[TranslationHypothesis] = []
         combined: list[list[Hypothesis]] = []
-        for step in self._combined(cut, results):
+        for step in self._combined(cut, results, said):
             combined = step or combined
             yield None
         for chosen in combined:
             parts: list[str] = []
-            for part in text.joined(self._translated(cut, chosen)):
+            for part in text.joined(self._translated(cut, chosen, said)):
                 parts.append(part)
                 yield None
             links: list[WordLink] = []
@@ -140,7 +144,7 @@ class Postprocessor:
         )
 
     def _combined(
-        self, cut: PreparedText, results: Sequence[SequenceResult]
+        self, cut: PreparedText, results: Sequence[SequenceResult], said: Detokenized
     ) -> Iterator[list[list[Hypothesis]] | None]:
         """The best hypotheses of a text, a hypothesis for each of its segments: None after each
         step towards them, and then they."""
@@ -151,7 +155,9 @@ class Postprocessor:
         segments: list[list[Hypothesis]] = []
         for number, result in enumerate(results):
             # What is replaced in them may have been all that differed.
-            texts = [self._translated_segment(cut, number, each) for each in result.hypotheses]
+            texts = [
+                self._translated_segment(cut, number, each, said) for each in result.hypotheses
+            ]
             segments.append([result.hypotheses[place] for place in different(texts)])
             yield None
         weights = _weights(results)
@@ -170,29 +176,36 @@ class Postprocessor:
                 ]
             )
 
-    def _translated(self, cut: PreparedText, chosen: Sequence[Hypothesis]) -> Iterator[str]:
+    def _translated(
+        self, cut: PreparedText, chosen: Sequence[Hypothesis], said: Detokenized
+    ) -> Iterator[str]:
         for number, hypothesis in enumerate(chosen):
-            yield self._translated_segment(cut, number, hypothesis)
+            yield self._translated_segment(cut, number, hypothesis, said)
 
-    def _translated_segment(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> str:
+    def _translated_segment(
+        self, cut: PreparedText, number: int, hypothesis: Hypothesis, said: Detokenized
+    ) -> str:
         rendered = self._rendered(cut, number, hypothesis)
         if rendered is None:
-            text = self._tokenizer.detokenize(hypothesis.token_ids).strip()
+            text = said[hypothesis.token_ids]
         else:
             text = rendered.text
         return text if number else self._behind_given(cut, hypothesis) + text
 
     def _without_loops(
-        self, cut: PreparedText, number: int, result: SequenceResult
+        self, cut: PreparedText, number: int, result: SequenceResult, said: Detokenized
     ) -> SequenceResult:
         if not cut.limit_repeats:
             return result
-        hypotheses = (self._without_loop(cut, number, each) for each in result.hypotheses)
-        return result._replace(hypotheses=tuple(hypotheses))
+        found = result.hypotheses
+        hypotheses = tuple([self._without_loop(cut, number, each, said) for each in found])
+        return result if hypotheses == found else result._replace(hypotheses=hypotheses)
 
-    def _without_loop(self, cut: PreparedText, number: int, hypothesis: Hypothesis) -> Hypothesis:
+    def _without_loop(
+        self, cut: PreparedText, number: int, hypothesis: Hypothesis, said: Detokenized
+    ) -> Hypothesis:
         text, options = cut.text.segments[number].text, cut.options[number]
-        return without_loops(hypothesis, text, options, self._tokenizer)
+        return without_loops(hypothesis, text, options, said)
 
     def _behind_given(self, cut: PreparedText, hypothesis: Hypothesis) -> str:
         """What is given, with the space behind it."""

@@ -109,13 +109,15 @@ class TermSearch:
         model has said most of itself; and the terms that one lacks which would be shown."""
         terms, found = cut.terms[number], result.hypotheses
         is_first = number not in cut.term_phrases
-        least = max(each.score for each in found) - _MOST_SCORE_FOR_TERMS if is_first else -math.inf
-        texts = (self._tokenizer.detokenize(each.token_ids) for each in found)
-        said = [num_written(terms, text) for text in texts]
+        alone = cut.num_hypotheses == 1
+        best = max(found, key=lambda each: each.score)
+        if alone and self._num_written(terms, best) == len(terms):
+            return result._replace(hypotheses=(best,)), set()
+        least = best.score - _MOST_SCORE_FOR_TERMS if is_first else -math.inf
+        said = [self._num_written(terms, each) for each in found]
         order = sorted(
             range(len(found)), key=lambda n: (found[n].score < least, -said[n], -found[n].score)
         )
-        alone = cut.num_hypotheses == 1
         whole: list[Hypothesis] = []
         others: list[tuple[list[int], Hypothesis]] = []
         for n in order:
@@ -130,6 +132,9 @@ class TermSearch:
         missing = others[: max(0, cut.num_hypotheses - len(whole))]
         hypotheses = tuple(whole) or tuple(each for _, each in others)
         return result._replace(hypotheses=hypotheses), {n for lost, _ in missing for n in lost}
+
+    def _num_written(self, terms: Sequence[TermMatch], hypothesis: Hypothesis) -> int:
+        return num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))
 
     def traced(
         self, cut: PreparedText, number: int, hypothesis: Hypothesis

@@ -117,8 +117,9 @@ def _may_have_loop(translation: str) -> bool:
     most = min(_MOST_WORDS, (len(words) - len(different)) // 2)
     return (
         any(sum(map(eq, words[size:], words)) >= 2 * size for size in range(1, most + 1))
-        or any(map(_THRICE.search, different))
-        or _MARK.search(small) is not None
+        # A part that is there three times has each of its letters as often.
+        or any(len(word) - len(set(word)) > 1 and _THRICE.search(word) for word in different)
+        or not (small.isascii() or _MARK.search(small) is None)
     )
 
 

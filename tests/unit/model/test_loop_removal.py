@@ -11,10 +11,12 @@ from model.decoding.phrases import Phrase
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.loop_removal import without_loops
+from model.text.detokenized import Detokenized
 from tests.unit.model.fake_engine import FakeEngine
 from tests.unit.model.test_term_search import _Engine
 from tests.unit.model.test_translator import TOKENIZER, make_translator, until
 
+TEXTS = Detokenized(TOKENIZER)
 LOOP = "the old man sees the sister the sister the sister the sister waits"
 WITHOUT = "the old man sees the sister waits"
 
@@ -32,7 +34,7 @@ def _hypothesis(text: str) -> Hypothesis:
 
 def test_places_that_are_attended_to_go_with_their_tokens() -> None:
     before, whole = _hypothesis(LOOP), _hypothesis(WITHOUT)
-    found = without_loops(before, "a source", NO_OPTIONS, TOKENIZER)
+    found = without_loops(before, "a source", NO_OPTIONS, TEXTS)
     assert found.token_ids == whole.token_ids
     kept = len(TOKENIZER.tokenize("the old man sees the sister"))
     left_out = len(before.token_ids) - len(whole.token_ids)
@@ -41,7 +43,7 @@ def test_places_that_are_attended_to_go_with_their_tokens() -> None:
 
 
 def test_what_the_source_says_as_often_stays() -> None:
-    found = without_loops(_hypothesis(LOOP), "ja ja ja ja", NO_OPTIONS, TOKENIZER)
+    found = without_loops(_hypothesis(LOOP), "ja ja ja ja", NO_OPTIONS, TEXTS)
     assert found == _hypothesis(LOOP)
 
 
@@ -49,24 +51,24 @@ def test_a_phrase_stays() -> None:
     before = _hypothesis(LOOP)
     sister = tuple(TOKENIZER.tokenize("sister"))
     once, twice = (SequenceOptions(phrases=(Phrase((sister,)),) * count) for count in (1, 2))
-    assert without_loops(before, "a source", once, TOKENIZER) == without_loops(
-        before, "a source", NO_OPTIONS, TOKENIZER
+    assert without_loops(before, "a source", once, TEXTS) == without_loops(
+        before, "a source", NO_OPTIONS, TEXTS
     )
-    assert without_loops(before, "a source", twice, TOKENIZER) == before
+    assert without_loops(before, "a source", twice, TEXTS) == before
 
 
 @pytest.mark.parametrize("end", ["", " waits for no no dog"])
 def test_loops_are_known_before_any_token_is_there_twice_in_a_row(end: str) -> None:
     before = _hypothesis("for The the thE man" + end)
-    found = without_loops(before, "a source", NO_OPTIONS, TOKENIZER)
+    found = without_loops(before, "a source", NO_OPTIONS, TEXTS)
     assert found.token_ids == _hypothesis("for The man" + end).token_ids
 
 
 def test_what_is_banned_does_not_come_about() -> None:
     before = _hypothesis("the red dog dog dog waits")
     options = SequenceOptions(banned=(tuple(TOKENIZER.tokenize("red dog waits")),))
-    assert without_loops(before, "a source", NO_OPTIONS, TOKENIZER) != before
-    assert without_loops(before, "a source", options, TOKENIZER) == before
+    assert without_loops(before, "a source", NO_OPTIONS, TEXTS) != before
+    assert without_loops(before, "a source", options, TEXTS) == before
 
 
 @pytest.mark.parametrize("limited", [False, True])
