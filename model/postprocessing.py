@@ -186,10 +186,7 @@ class Postprocessor:
         self, cut: PreparedText, number: int, hypothesis: Hypothesis, said: Detokenized
     ) -> str:
         rendered = self._rendered(cut, number, hypothesis)
-        if rendered is None:
-            text = said[hypothesis.token_ids]
-        else:
-            text = rendered.text
+        text = said[hypothesis.token_ids] if rendered is None else rendered.text
         return text if number else self._behind_given(cut, hypothesis) + text
 
     def _without_loops(

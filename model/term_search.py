@@ -147,6 +147,9 @@ class TermSearch:
         if not (terms := cut.terms[number]):
             return of_runs, TermPlaces([], [])
         searched = cut.term_phrases.get(number, ())
+        as_said = not searched and all(term.said is not None for term in terms)
+        if as_said and self._num_written(terms, hypothesis) == len(terms):
+            return of_runs, TermPlaces([], [])
         places = term_places(
             terms,
             source_spans(segment, cut.encoder),

@@ -118,7 +118,7 @@ def _may_have_loop(translation: str) -> bool:
     return (
         any(sum(map(eq, words[size:], words)) >= 2 * size for size in range(1, most + 1))
         # A part that is there three times has each of its letters as often.
-        or any(len(word) - len(set(word)) > 1 and _THRICE.search(word) for word in different)
+        or any(map(_THRICE.search, [word for word in different if len(word) - len(set(word)) > 1]))
         or not (small.isascii() or _MARK.search(small) is None)
     )
 

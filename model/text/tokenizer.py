@@ -265,6 +265,8 @@ class Tokenizer:
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of a target; special ids and languages leave no trace."""
         size, without_text = self.target.size, self._without_text
+        if without_text.isdisjoint(token_ids) and max(token_ids, default=0) < size:
+            return self.target.detokenize(token_ids)
         return self.target.detokenize(
             [token for token in token_ids if token < size and token not in without_text]
         )

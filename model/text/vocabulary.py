@@ -196,7 +196,7 @@ class SentencePieceVocabulary:
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """See `Vocabulary`; the unknown id is written as the model says."""
         ids = list(token_ids)
-        if self.has_placeholders and any(token in self._placeholder_bytes for token in ids):
+        if self.has_placeholders and not self._placeholder_bytes.keys().isdisjoint(ids):
             ids = [part for token in ids for part in self._placeholder_bytes.get(token, (token,))]
         return str(self._pieces.DecodeIds(ids))
 

@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 
 from model.config import GenerationConfig
-from model.decoding.repeats import most_copies
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.binding import NativeModel, NativeRequest, NativeState
@@ -56,7 +55,6 @@ def run(
                 NativeRequest(
                     id=index, source_ids=source, slots=held[index], generation=generation,
                     options=options[index] if options else NO_OPTIONS,
-                    source_copies=most_copies(source),
                     max_new_tokens=generation.target_limit(
                         len(source), weights.config.max_positions
                     ),

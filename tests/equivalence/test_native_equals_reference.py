@@ -11,6 +11,7 @@ import torch
 
 from model.config import GenerationConfig
 from model.decoding.reference import generate
+from model.decoding.repeats import most_copies
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import SequenceOptions
 from model.engine.native.binding import NativeModel
@@ -159,6 +160,17 @@ def test_every_length_up_to_the_limit() -> None:
     expected = generate(model, sources, generation)
     ours = translate(NativeModel(model, "float32"), sources, generation)
     assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
+
+
+def test_targets_repeat_what_their_sources_repeat(library: Path) -> None:
+    model = tiny_transformer(seed=5)
+    blocks = ([5], [7, 4], [6, 8, 9], [4, 4, 9, 6, 7])
+    sources = [[9, *block * copies, 5, 2] for block in blocks for copies in (1, 2, 3, 4)]
+    generation = GenerationConfig(beam_size=2, limit_repeats=True, max_new_tokens=40)
+    expected = generate(model, sources, generation)
+    ours = translate(NativeModel(model, "float32", library=library), sources, generation)
+    assert [tokens(h) for h in ours] == [tokens(h) for h in expected]
+    assert max(most_copies(h[0].token_ids) for h in expected) > 4
 
 
 def mixed_jobs(count: int) -> list[tuple[list[int], GenerationConfig]]:

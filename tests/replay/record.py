@@ -99,7 +99,7 @@ class _Recorder:
                 ctypes.string_at(each.shortlist, 4 * each.shortlist_len)
                 if each.shortlist
                 else b"",
-                each.source_copies, each.align_first, each.align_last, bytes(each.options),
+                each.align_first, each.align_last, bytes(each.options),
             )  # fmt: skip
         self._write(-1 if active is None else num_active)
         if active is not None:

@@ -170,7 +170,6 @@ class Replay {
     sequence.shortlist = kept.shortlist.empty() ? nullptr : kept.shortlist.data();
     sequence.source = kept.source.data();
     sequence.slots = kept.slots.data();
-    sequence.source_copies = recording_.read<int>();
     sequence.align_first = recording_.read<int>();
     sequence.align_last = recording_.read<int>();
     sequence.options = recording_.read<PhOptions>();

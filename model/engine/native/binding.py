@@ -61,8 +61,6 @@ class NativeRequest:
     generation: GenerationConfig
     options: SequenceOptions = NO_OPTIONS
     max_new_tokens: int
-    source_copies: int = 1
-    """`most_copies` of the source; of interest to a search that limits repeats."""
     reports: bool = False
     """Whether outcomes tell which of its tokens are decided."""
 
@@ -329,7 +327,6 @@ def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[Any]]:
             structure.align_first, structure.align_last = among.start, among.stop
         if request.options.lexically_constrained:
             kept += _constrain(structure, request.options)
-        structure.source_copies = request.source_copies
         structure.reports = request.reports
         structure.max_new_tokens = _int32(request.max_new_tokens)
         for option in SEQUENCE_OPTIONS:

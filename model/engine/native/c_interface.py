@@ -99,7 +99,6 @@ class CSequence(ctypes.Structure):
         ("max_new_tokens", c_int32),
         ("prefix_len", c_int32),
         ("shortlist_len", c_int32),
-        ("source_copies", c_int32),
         ("align_first", c_int32),
         ("align_last", c_int32),
         ("phrases", pointer),

@@ -14,7 +14,8 @@ namespace polyhead {
 class Constraints {
  public:
   explicit Constraints(const PhSequence& request)
-      : options_(request.options), source_copies_(static_cast<std::size_t>(request.source_copies)) {}
+      : options_(request.options),
+        source_copies_(options_.limit_repeats != 0 ? most_copies(request) : 1) {}
 
   bool any() const { return penalises() || bans(); }
 
@@ -38,6 +39,22 @@ class Constraints {
   }
 
  private:
+  static constexpr std::size_t kLongestBlock = 32;
+
+  // How many copies of a block are one behind the other in the source.
+  static std::size_t most_copies(const PhSequence& request) {
+    const auto count = static_cast<std::size_t>(request.source_len);
+    std::size_t most = 1;
+    for (std::size_t size = 1; size <= std::min(kLongestBlock, count / 2); size++) {
+      std::size_t alike = 0;
+      for (std::size_t place = size; place < count; place++) {
+        alike = request.source[place] == request.source[place - size] ? alike + 1 : 0;
+        most = std::max(most, 1 + alike / size);
+      }
+    }
+    return most;
+  }
+
   bool penalises() const { return options_.repetition_penalty != 1.0; }
   bool bans() const { return options_.no_repeat_ngram_size > 0 || options_.limit_repeats != 0; }
 
@@ -57,9 +74,9 @@ class Constraints {
   // Tokens that would begin one copy too many of the block that the history ends with.
   template <typename Use>
   void each_of_repeats(const std::vector<std::int32_t>& history, std::int32_t eos, Use use) const {
-    constexpr std::size_t kLongestBlock = 32;
     const auto last = history.rbegin();
-    for (std::size_t size = 1; size <= std::min(kLongestBlock, history.size()); size++) {
+    for (std::size_t size = 1; size <= kLongestBlock && size < history.size(); size++) {
+      if (last[static_cast<std::ptrdiff_t>(size)] != *last) continue;  // no copy: most are none
       const std::size_t needed = size * (source_copies_ + (size < 3 ? 4 - size : 1) - 1);
       if (history.size() < needed + size) continue;
       const auto begin = static_cast<std::ptrdiff_t>(size), count = static_cast<std::ptrdiff_t>(needed);

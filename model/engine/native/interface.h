@@ -71,7 +71,6 @@ struct PhSequence {
   const std::int32_t* prefix;     // the first target tokens, which are given
   const std::int32_t* shortlist;  // target tokens, ascending, that alone may be predicted; nullptr: all
   std::int32_t source_len, beam_size, max_new_tokens, prefix_len, shortlist_len;
-  std::int32_t source_copies;  // most_copies() of model/decoding/repeats.py; >= 1
   std::int32_t align_first, align_last;  // the source tokens that its own may come from; equal: not asked
   const PhPhrase* phrases;
   const std::int32_t *form_lengths, *form_tokens;  // of all phrases, one behind the other

@@ -7,7 +7,6 @@ from collections.abc import Sequence as SequenceOf
 
 import numpy as np
 
-from model.decoding.repeats import most_copies
 from model.decoding.search import Hypothesis
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
 from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
@@ -109,6 +108,5 @@ def _request(sequence: Sequence) -> NativeRequest:
         generation=sequence.generation,
         options=sequence.options,
         max_new_tokens=sequence.max_new_tokens,
-        source_copies=most_copies(sequence.source_ids) if sequence.generation.limit_repeats else 1,
         reports=sequence.reports,
     )

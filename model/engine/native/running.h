@@ -110,7 +110,7 @@ class Occupancy {
            valid_prefix(request) && valid_shortlist(request) && valid_phrases(request) &&
            valid_lists(request.banned_lengths, request.num_banned, request.banned_tokens,
                        request.num_banned_tokens) &&
-           0 <= options.no_repeat_ngram_size && 0 < request.source_copies &&
+           0 <= options.no_repeat_ngram_size &&
            0.0 <= options.length_penalty && options.length_penalty <= FLT_MAX &&
            1.0 <= options.repetition_penalty && options.repetition_penalty <= FLT_MAX;
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,6 +13,7 @@ from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.loop_removal import without_loops
 from model.text.detokenized import Detokenized
+from model.text.tokenizer import Tokenizer
 from tests.unit.model.fake_engine import FakeEngine
 from tests.unit.model.test_term_search import _Engine
 from tests.unit.model.test_translator import TOKENIZER, make_translator, until
@@ -40,6 +42,22 @@ def test_places_that_are_attended_to_go_with_their_tokens() -> None:
     left_out = len(before.token_ids) - len(whole.token_ids)
     assert found.attended == (*range(kept), *range(kept + left_out, len(before.token_ids) + 1))
     assert (found.score, found.log_prob) == (before.score, before.log_prob)
+
+
+def test_what_the_check_has_read_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    translator, _ = make_translator(_Engine(["the old man sees the sister", WITHOUT]))
+    decoded: list[tuple[int, ...]] = []
+    detokenize = type(TOKENIZER).detokenize
+
+    def counted(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
+        decoded.append(tuple(token_ids))
+        return detokenize(tokenizer, token_ids)
+
+    monkeypatch.setattr(type(TOKENIZER), "detokenize", counted)
+    search = GenerationConfig(beam_size=2, num_hypotheses=2, limit_repeats=True)
+    with translator:
+        translator.translate(["a source"], generation=search)
+    assert len(decoded) == len(set(decoded)) == 2
 
 
 def test_what_the_source_says_as_often_stays() -> None:
