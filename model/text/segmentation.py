@@ -742,11 +742,11 @@ def _has_letter_outside(text: str, runs: Runs, begin: int = 0) -> bool:
     `runs`."""
     at = 0
     for run in runs:
-        if run.read_as is None:
-            first = run.begin - begin
+        if run[2] is None:
+            first = run[0] - begin
             if at < first and any(map(str.isalpha, text[at:first])):
                 return True
-            at = run.end - begin
+            at = run[1] - begin
     return _has_letter(text[at:])
 
 
