@@ -57,7 +57,7 @@ class NumberReader:
         self._unwritable: set[str] = set()
         self._amounts: dict[tuple[str, str], tuple[str, int]] = {}
         """By sign and unit: `_around`."""
-        self._remembered: dict[tuple[str, Value], _Known] = {}
+        self._remembered: dict[str | tuple[str, Value], _Known] = {}
 
     def runs(
         self,
@@ -162,13 +162,15 @@ class NumberReader:
 
     def _known(self, number: Number) -> _Known:
         """The forms of a number that may have several, and its units; no form if it is kept."""
-        text, value = number[2:]
-        known = self._remembered.get((text, value))
+        _, _, text, value = number
+        # Digits alone say all of their value, and are found several times as fast.
+        key = text if type(value) is Quantity and text == value[0] else (text, value)
+        known = self._remembered.get(key)
         if known is None:
             units = unit_spellings(number, self._target)
             known = (*self._forms(number), units)
             if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
-                self._remembered[text, value] = known
+                self._remembered[key] = known
         return known
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
