@@ -222,7 +222,8 @@ def _clusters(rules: Conventions) -> re.Pattern[str]:
              around.hour, around.ordinal)  # fmt: skip
     groups = [_GROUP.sub("(?:", each.pattern) if each else _NEVER for each in known]
     suffix = "|".join([f"({each})" for each in groups])
-    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?={suffix}|)")
+    # Of what is behind a number, nothing begins with the end of its line.
+    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?:(?=\n)|(?={suffix}|))")
 
 
 _GROUP = re.compile(r"\((?:\?P<\w+>|(?!\?))")
