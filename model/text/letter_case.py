@@ -9,7 +9,7 @@ every model, whatever it was trained on.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from enum import Enum
 from itertools import islice
 from typing import NamedTuple
@@ -34,6 +34,8 @@ _LONG_SMALL_WORD = re.compile(rf"[a-z](?<![\w'\u2019].)[^\W\d_]{{{_SHORTEST_TITL
 _TWO_LONG_WORDS = re.compile(
     rf"[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}[^\W\d_]*+[\W\d_](?s:.*?)[^\W\d_]{{{_SHORTEST_TITLED_WORD}}}"
 )
+_TWO_LETTERS = re.compile(r"[^\W\d_]{2}")
+_TWO_WORDS = re.compile(r"[^\W\d_][\W\d_]+[^\W\d_]")
 _MOST_WORDS = 15_000
 """Words that are remembered."""
 _FEWEST_TOGETHER = 50
@@ -61,6 +63,8 @@ _DOTLESS_I = frozenset({"tr", "az"})
 
 _NO_LETTER = "\ue00f"
 """For private use."""
+_BETWEEN = "\ud800"
+"""Sentences that are read together: no text can hold a lone surrogate."""
 
 
 class LetterCase(Enum):
@@ -102,37 +106,58 @@ class Truecaser:
         if not _CAPITAL.search(sentence):
             return True
         # Neither in small letters, then, nor in capitals or Title Case with one of these words.
-        return not (
-            _LONG_SMALL_WORD.search(sentence)
-            or (_SMALL_WORD.search(sentence) and not _TWO_LONG_WORDS.search(sentence))
-        )
+        if _LONG_SMALL_WORD.search(sentence):
+            return False
+        if _SMALL_WORD.search(sentence):
+            return _TWO_LONG_WORDS.search(sentence) is not None
+        # Capitals that stand alone are no words in capitals.
+        return _TWO_LETTERS.search(sentence) is not None or not sentence.isupper()
 
     def read_batch(
         self, sentences: Sequence[tuple[str, Sequence[Span]]]
     ) -> list[tuple[str, LetterCase | None]]:
         """`read` of many sentences at once, each with its `kept`."""
-        found = [self._cased(sentence, kept) for sentence, kept in sentences]
-        known = self._known({word for each in found if each for word in each.words})
-        return [
-            (sentence, None) if each is None else _read(sentence, kept, each, known)
-            for (sentence, kept), each in zip(sentences, found, strict=True)
-        ]
+        read: list[tuple[str, LetterCase | None]] = []
+        small: list[str] = []
+        places: list[int] = []
+        others: list[tuple[int, _CasedSentence]] = []
+        for place, (sentence, kept) in enumerate(sentences):
+            read.append((sentence, None))
+            text = _with(sentence, kept, _NO_LETTER * len(sentence)) if kept else sentence
+            case = letter_case(text)
+            if case is LetterCase.SMALL and not _TWO_WORDS.search(text):
+                continue  # a word, of which it cannot be told
+            if case is LetterCase.SMALL and not kept and _APOSTROPHES.isdisjoint(text):
+                small.append(text)
+                places.append(place)
+            elif case is not None and (cased := self._cased(text, case)) is not None:
+                others.append((place, cased))
+        if small:
+            for place, text in zip(places, self._read_small(small), strict=True):
+                read[place] = (text, LetterCase.SMALL)
+        if others:
+            known = self._known({word for _, each in others for word in each.words})
+            for place, cased in others:
+                read[place] = _read(*sentences[place], cased, known)
+        return read
 
-    def _cased(self, sentence: str, kept: Sequence[Span]) -> _CasedSentence | None:
+    def _read_small(self, sentences: Sequence[str]) -> Iterator[str]:
+        """Sentences in small letters, without apostrophes, as they are better read: all their words
+        are looked up together."""
+        parts = _WORD.split(_BETWEEN.join(sentences))
+        words = parts[1::2]
+        known = self._known(set(words))
+        parts[1::2] = [known[word].usual for word in words]
+        for sentence, read in zip(sentences, "".join(parts).split(_BETWEEN), strict=True):
+            # As in `_read`, a capital of another word is one of the first word as well.
+            is_more = read[1:] != sentence[1:] and read[0].isalnum()
+            yield _capital(read) if is_more else read
+
+    def _cased(self, sentence: str, case: LetterCase) -> _CasedSentence | None:
         """The words of a sentence whose letter case says nothing."""
-        if kept:
-            sentence = _with(sentence, kept, _NO_LETTER * len(sentence))
-        case = letter_case(sentence)
-        if case is None:
-            return None
         if case is LetterCase.TITLE and not (self._titles or _is_titled_sentence(sentence)):
             return None
-        if case is LetterCase.SMALL and sentence.isalpha():
-            return None  # a word, of which it cannot be told
-        words = _WORD.findall(sentence)
-        if case is LetterCase.SMALL and len(words) <= 1:
-            return None
-        return _new(_CasedSentence, (case, sentence, words))
+        return _new(_CasedSentence, (case, sentence, _WORD.findall(sentence)))
 
 
 _new = tuple.__new__

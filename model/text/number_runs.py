@@ -6,7 +6,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate
 from string import digits as ascii_digits
 
 from model.text.numbers import (
@@ -57,7 +57,7 @@ class NumberReader:
         self._unwritable: set[str] = set()
         self._amounts: dict[tuple[str, str], tuple[str, int]] = {}
         """By sign and unit: `_around`."""
-        self._remembered: dict[tuple[str, Value], _Known] = {}
+        self._remembered: dict[str | tuple[str, Value], _Known] = {}
 
     def runs(
         self,
@@ -79,21 +79,25 @@ class NumberReader:
             text = "\n".join(sentences)
             numbers = self._found(text, most=len(text))
             ends = [*accumulate([len(sentence) + 1 for sentence in sentences])]
-        first = place = 0
-        while first < len(numbers):
-            place = bisect_right(ends, numbers[first][0], place)
-            last, end = first + 1, ends[place]
-            while last < len(numbers) and numbers[last][0] < end:
-                last += 1
-            sentence, spans = sentences[place], kept[place]
-            some: Sequence[Number] = numbers[first:last]
-            begin = end - len(sentence) - 1
-            may_be_kept = spans and numbers[last - 1][1] - begin > spans[0][0]
-            if may_be_kept and numbers[first][0] - begin < spans[-1][1]:
-                some = _outside(sentence, some, begin, self._source, spans)
-            if some:
-                runs[place] = self._runs(some, begin, read_as)
-            first = last
+        line, start, end = -1, 0, 0
+        found: list[Run] = []
+        spans: Sequence[Span] | Runs = ()
+        place = 0
+        for number in numbers:
+            if number[0] >= end:
+                line = bisect_right(ends, number[0], line + 1)
+                start, end = ends[line] - len(sentences[line]) - 1, ends[line]
+                runs[line] = found = []
+                spans, place = kept[line], 0
+            if spans:
+                while place < len(spans) and spans[place][1] <= number[0] - start:
+                    place += 1
+                if place < len(spans) and spans[place][0] < number[1] - start:
+                    within = spans[place : place + number[1] - number[0]]  # no more than digits
+                    rest = _outside(sentences[line], number, start, self._source, within)
+                    found += [self._run(part, start, read_as) for part in rest]
+                    continue
+            found.append(self._run(number, start, read_as))
         return runs
 
     def may_have_numbers(self, text: str) -> bool:
@@ -135,40 +139,38 @@ class NumberReader:
         amount = Number(0, 0, "", Quantity("", unit=kept.final))
         return kept._replace(units=unit_spellings(amount, self._target))
 
-    def _runs(self, numbers: Iterable[Number], start: int, read_as: dict[int, str]) -> list[Run]:
-        """The runs of the numbers of a sentence that begins at `start`."""
-        runs: list[Run] = []
-        keeps_digits = self._keeps_digits
-        for number in numbers:
-            begin, end, text, value = number
-            form: str | None = None
-            # Digits that every language writes as they are.
-            if type(value) is Quantity:
-                is_plain = len(text) > _MOST_SPELT and text == value[0] and keeps_digits
-                form = text if is_plain else self._decimal_form(value)
-            elif keeps_digits and text.isdecimal() and text.isascii() and type(value) is Unchanged:
+    def _run(self, number: Number, start: int, read_as: dict[int, str]) -> Run:
+        """The run of a number in a sentence that begins at `start`."""
+        begin, end, text, value = number
+        form: str | None = None
+        # Digits that every language writes as they are.
+        if type(value) is Quantity:
+            if text != value[0]:
+                form = self._decimal_form(value)
+            elif len(text) > _MOST_SPELT and self._keeps_digits:
                 form = text
-            forms, finals, units = self._known(number) if form is None else ((form,), (form,), ())
-            written: str | None = text
-            final = None
-            if not forms:
-                written, final, finals = None, finals[0], ()
-            elif read_as:
-                written = text.translate(read_as)
-            runs.append(
-                _new(Run, (begin - start, end - start, written, forms, final, True, finals, units))
-            )
-        return runs
+        elif self._keeps_digits and text.isdecimal() and text.isascii():
+            form = text if type(value) is Unchanged else None
+        forms, finals, units = self._known(number) if form is None else ((form,), (form,), ())
+        written: str | None = text
+        final = None
+        if not forms:
+            written, final, finals = None, finals[0], ()
+        elif read_as:
+            written = text.translate(read_as)
+        return _new(Run, (begin - start, end - start, written, forms, final, True, finals, units))
 
     def _known(self, number: Number) -> _Known:
         """The forms of a number that may have several, and its units; no form if it is kept."""
-        text, value = number[2:]
-        known = self._remembered.get((text, value))
+        _, _, text, value = number
+        # Digits alone say all of their value, and are found several times as fast.
+        key = text if type(value) is Quantity and text == value[0] else (text, value)
+        known = self._remembered.get(key)
         if known is None:
             units = unit_spellings(number, self._target)
             known = (*self._forms(number), units)
             if len(text) <= _SHORT and len(self._remembered) < _MOST_REMEMBERED:
-                self._remembered[text, value] = known
+                self._remembered[key] = known
         return known
 
     def _forms(self, number: Number) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -237,26 +239,13 @@ class NumberReader:
 
 
 def _outside(
-    sentence: str,
-    numbers: Sequence[Number],
-    start: int,
-    language: str,
-    kept: Sequence[Span] | Runs,
-) -> Sequence[Number]:
-    """Those of `numbers` of a sentence, which begins at `start`, that have no part that is kept;
-    for others, the numbers of what is left of them."""
-    outside: list[Number] = []
-    place = 0
-    for number in numbers:
-        begin, end = number[0] - start, number[1] - start
-        while place < len(kept) and kept[place][1] <= begin:
-            place += 1
-        if place == len(kept) or end <= kept[place][0]:
-            outside.append(number)
-        elif begin < kept[place][0] or kept[place][1] < end:
-            for first, last in _gaps(begin, end, islice(kept, place, None)):
-                outside += _of_part(sentence, language, first, last, start)
-    return outside
+    sentence: str, number: Number, start: int, language: str, kept: Iterable[Span | Run]
+) -> Iterator[Number]:
+    """The numbers of what of a number of a sentence, which begins at `start`, is not kept."""
+    for begin, end in _gaps(number.begin - start, number.end - start, kept):
+        for part in find(sentence[begin:end], language):
+            first = start + begin
+            yield part._replace(begin=first + part.begin, end=first + part.end)
 
 
 def _gaps(begin: int, end: int, kept: Iterable[Span | Run]) -> Iterator[Span]:
@@ -268,9 +257,3 @@ def _gaps(begin: int, end: int, kept: Iterable[Span | Run]) -> Iterator[Span]:
         if begin >= end:
             return
     yield begin, end
-
-
-def _of_part(sentence: str, language: str, begin: int, end: int, start: int) -> Iterator[Number]:
-    for number in find(sentence[begin:end], language):
-        first = start + begin
-        yield number._replace(begin=first + number.begin, end=first + number.end)

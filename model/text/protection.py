@@ -197,11 +197,12 @@ def _spans_in_lines(
     pattern: re.Pattern[str], hint: re.Pattern[str], text: str
 ) -> list[tuple[int, int]]:
     """Where `pattern` is in those lines of a text that have the hint of it."""
-    if len(hint.findall(text)) > text.count("\n") // 2:
+    hints = hint.findall(text)
+    if len(hints) > text.count("\n") // 2:
         return [match.span() for match in pattern.finditer(text)]
     found: list[tuple[int, int]] = []
     at = 0
-    while hinted := hint.search(text, at):
+    while hints and (hinted := hint.search(text, at)):
         begin = text.rfind("\n", 0, hinted.start()) + 1
         at = text.find("\n", hinted.end()) % (len(text) + 1)
         found += [match.span() for match in pattern.finditer(text, begin, at)]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, zip_longest
 from typing import NamedTuple, Self
@@ -289,11 +289,11 @@ class Segmenter:
         begin = 0
         if not _NO_MARKER.match(line) and (start := _LINE_START.match(line)):
             begin = start.end()
-        said = line[begin:]
-        sentences: Iterable[str] = (said,) if said else ()
+        said = line[begin:] if begin else line
         if may_have_ends and may_have_more(said, self._base_language):
-            sentences = split_short(said, self._base_language)
-        parts = [batch.pieces(sentence) for sentence in sentences]
+            parts = [batch.pieces(part) for part in split_short(said, self._base_language)]
+        else:
+            parts = [batch.pieces(said)] if said else []
         return [(line[:begin],), *parts] if begin else parts
 
     def _parts(self, line: str, batch: _Batch, count: str) -> Iterator[_Part]:
@@ -501,12 +501,19 @@ class Segmenter:
         read_as = self._protection.read_as(between)
         seen = self._shown if self._may_be_shown(between) else None
         is_written = seen is None and not read_as
+        num_marks = len(self.reader.marks)
         readings: list[Reading | None] = []
         texts: list[str] = []
         for core, begin, kept in cores:
             reading: Reading | None = None
             if kept:
-                reading = self._read_runs(core, begin, kept, read_as, seen)
+                if begin:
+                    kept = [_new(Run, (run[0] - begin, run[1] - begin, *run[2:])) for run in kept]
+                if len(kept) > num_marks:
+                    kept = self.reader.chosen(kept)
+                reading = self.reader.read(
+                    core, kept, read_as=read_as, language=self._base_language, seen=seen
+                )
             elif not is_written:
                 text = core if seen is None else seen(core)
                 text = text.translate(read_as) if read_as else text
@@ -548,23 +555,6 @@ class Segmenter:
             reading = readings[place] or Reading(core, core)
             texts[place] = text
             readings[place] = _new(Reading, (text, reading[1], all_caps, *reading[3:]))
-
-    def _read_runs(
-        self,
-        core: str,
-        begin: int,
-        kept: Runs,
-        read_as: dict[int, str],
-        seen: Callable[[str], str] | None,
-    ) -> Reading:
-        """How `core`, which begins at `begin` of its sentence, is read with the sentence's runs,
-        whatever the case of its letters: `RunReader.read`."""
-        if begin:
-            kept = [_new(Run, (run[0] - begin, run[1] - begin, *run[2:])) for run in kept]
-        kept = self.reader.chosen(kept)
-        return self.reader.read(
-            core, kept, read_as=read_as, language=self._base_language, seen=seen
-        )
 
     def _shown(self, text: str) -> str:
         """What is read of a part without runs, letter case aside."""
@@ -752,11 +742,11 @@ def _has_letter_outside(text: str, runs: Runs, begin: int = 0) -> bool:
     `runs`."""
     at = 0
     for run in runs:
-        if run.read_as is None:
-            first = run.begin - begin
+        if run[2] is None:
+            first = run[0] - begin
             if at < first and any(map(str.isalpha, text[at:first])):
                 return True
-            at = run.end - begin
+            at = run[1] - begin
     return _has_letter(text[at:])
 
 

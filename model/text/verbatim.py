@@ -173,7 +173,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 # Sets of characters come first: `re` looks for those alone many times as fast.
 SIGNS_HINT = re.compile(
     rf"[#<&{{%\\/_`$\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
-    r"(?:(?<![@:\].\-(+])|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}+\.[\w-])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+-]"
+    r"(?:(?<![@:\].\-(+{\\])|(?<=\{)[^{}\n]{1,200}+\}|(?<=\\)(?:[\\uUxnrt\"']|[A-Za-z]{2}|(?<=:\\))"
+    r"|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}+\.[\w-])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+-]"
     r"|(?<=\])\(|(?<=\.)(?:[^\W\d_]\w|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
 """Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several

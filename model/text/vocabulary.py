@@ -43,6 +43,8 @@ BYTE = re.compile("<0x([0-9A-F]{2})>")
 """The name of a piece that is one byte of a character."""
 _CHARACTER = re.compile(rb".[\x80-\xbf]*", re.DOTALL)
 """In UTF-8, or what is left of one."""
+_SHORT = 500
+"""Ids of a text in which a few are replaced in their place: it costs the square of their number."""
 
 WORD_BEGIN = "\u2581"
 """What SentencePiece writes for a space."""
@@ -188,10 +190,17 @@ class SentencePieceVocabulary:
         rows: list[list[int]] = self._pieces.Encode(list(texts), num_threads=num_threads)
         if not self.has_placeholders or not PLACEHOLDER.search("".join(texts)):
             return rows
-        return [
-            ids if text.isascii() else self._with_placeholders(text, ids)
-            for text, ids in zip(texts, rows, strict=True)
-        ]
+        first, by_bytes = self._first_of_placeholders, self._placeholders_by_bytes
+        for number, ids in enumerate(rows):
+            if len(ids) > _SHORT:
+                rows[number] = self._with_placeholders(texts[number], ids)
+                continue
+            place = -1
+            for _ in range(ids.count(first)):
+                place = ids.index(first, place + 1)
+                if (mark := by_bytes.get(tuple(ids[place : place + 3]))) is not None:
+                    ids[place : place + 3] = (mark,)
+        return rows
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """See `Vocabulary`; the unknown id is written as the model says."""

@@ -165,12 +165,11 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
             last = end
             continue
         value: Value
-        whole, mark, fraction = written.partition(decimal)
-        if (
-            whole.isdecimal()
-            and written.isascii()
-            and (not mark or (fraction.isdecimal() and end - begin <= _MOST_CHARACTERS))
-        ):
+        is_ascii = written.isascii()
+        if is_ascii and written.isdecimal():
+            value = _new(Quantity, (written, "", False, False, "", False, ""))
+        elif is_ascii and _is_decimal(written, decimal):
+            whole, _, fraction = written.partition(decimal)
             value = _new(Quantity, (whole, fraction, False, False, "", False, ""))
         else:
             value = (_remembered if end - begin <= _SHORT else _value)(written, rules)
@@ -200,6 +199,12 @@ _new = tuple.__new__
 """Makes named tuples in half the time."""
 
 
+def _is_decimal(written: str, mark: str) -> bool:
+    """Whether it is nothing but two groups of digits with the decimal sign `mark` between them."""
+    whole, _, fraction = written.partition(mark)
+    return whole.isdecimal() and fraction.isdecimal() and len(written) <= _MOST_CHARACTERS
+
+
 @lru_cache(maxsize=512)
 def _clusters(rules: Conventions) -> re.Pattern[str]:
     """What is read together in a language, with a group for what stands around it and may count:
@@ -217,7 +222,8 @@ def _clusters(rules: Conventions) -> re.Pattern[str]:
              around.hour, around.ordinal)  # fmt: skip
     groups = [_GROUP.sub("(?:", each.pattern) if each else _NEVER for each in known]
     suffix = "|".join([f"({each})" for each in groups])
-    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?={suffix}|)")
+    # Of what is behind a number, nothing begins with the end of its line.
+    return re.compile(rf"{_FIRST}(?:{is_alone}|()){cluster}(?:(?=\n)|(?={suffix}|))")
 
 
 _GROUP = re.compile(r"\((?:\?P<\w+>|(?!\?))")

@@ -88,6 +88,25 @@ def test_what_is_remembered_of_words_changes_nothing(monkeypatch: pytest.MonkeyP
             assert truecaser.read_batch([(text, ()) for text in texts]) == expected
 
 
+@given(
+    st.lists(
+        st.text(st.sampled_from("abß é1-.\n漢ⓐⅷ²\ue000"), max_size=8).map(
+            lambda end: f"berlin house {end}"[-12:]
+        ),
+        max_size=4,
+    )
+)
+def test_sentences_in_small_letters_are_read_together_as_alone(sentences: list[str]) -> None:
+    for sentence, read in zip(
+        sentences, ENGLISH.read_batch([(each, ()) for each in sentences]), strict=True
+    ):
+        assert read == ENGLISH.read(sentence)
+        cased = ENGLISH._cased(sentence, LetterCase.SMALL)
+        if read[1] is LetterCase.SMALL and cased is not None:
+            known = ENGLISH._known(set(cased.words))
+            assert read == letter_case._read(sentence, (), cased, known)
+
+
 def test_capitals_of_a_dotless_i_stay_dotless() -> None:
     assert Truecaser(VOCABULARY, "tr").read("KAPIYI AÇINIZ")[0].lower() == "kapıyı açınız"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.text.number_runs import NumberReader, _outside
+from model.text.number_runs import NumberReader
 from model.text.numbers import Number, find
 from model.text.runs import Run, RunReader
 from model.text.tokenizer import Tokenizer
@@ -81,19 +81,15 @@ SIGNS = st.text(st.sampled_from("12 .,-$%a:\xbd"), max_size=16)
 @given(SIGNS, SIGNS, st.lists(st.integers(0, 16), max_size=6, unique=True).map(sorted))
 def test_numbers_are_those_of_what_is_not_kept(before: str, sentence: str, ends: list[int]) -> None:
     kept = [(b, e) for b, e in zip(ends[::2], ends[1::2], strict=False) if e <= len(sentence)]
-    start = len(before) + 1
-    numbers = [
-        number._replace(begin=start + number.begin, end=start + number.end)
-        for number in find(sentence, "en")
-    ]
-    assert list(_outside(sentence, numbers, start, "en", kept)) == [
-        part for number in numbers for part in _left(sentence, number, start, kept)
-    ]
+    reader = NumberReader(TOKENIZER, source="en", target="de")
+    _, runs = reader.runs([before, sentence], [(), kept], {})
+    parts = [part for number in find(sentence, "en") for part in _left(sentence, number, kept)]
+    assert list(runs) == [reader._run(part, 0, {}) for part in parts]
 
 
-def _left(sentence: str, number: Number, start: int, kept: list[tuple[int, int]]) -> list[Number]:
+def _left(sentence: str, number: Number, kept: list[tuple[int, int]]) -> list[Number]:
     """The numbers of what is left of one, sign by sign."""
-    signs = range(number.begin - start, number.end - start)
+    signs = range(number.begin, number.end)
     is_kept = [any(begin <= place < end for begin, end in kept) for place in signs]
     if not any(is_kept):
         return [number]
@@ -103,8 +99,7 @@ def _left(sentence: str, number: Number, start: int, kept: list[tuple[int, int]]
         first = signs[at]
         at += len(list(group))
         for each in () if kept_here else find(sentence[first : signs[0] + at], "en"):
-            begin = start + first
-            parts.append(each._replace(begin=begin + each.begin, end=begin + each.end))
+            parts.append(each._replace(begin=first + each.begin, end=first + each.end))
     return parts
 
 

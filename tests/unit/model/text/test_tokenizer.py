@@ -74,7 +74,8 @@ def test_placeholders_are_one_token_each_and_come_back() -> None:
     assert all(len(TOKENIZER.tokenize(f"the {mark}")) == 3 for mark in PLACEHOLDERS)
     assert [token for token in token_ids if token in unused] == [unused[0], unused[-1], unused[1]]
     assert TOKENIZER.detokenize(token_ids) == text
-    assert TOKENIZER.tokenize_batch([text, "a dog"])[0] == token_ids
+    texts = [text, "a dog", f"{PLACEHOLDERS[2]} \ue00b" * 200]
+    assert TOKENIZER.tokenize_batch(texts) == [TOKENIZER.tokenize(each) for each in texts]
 
 
 def test_a_vocabulary_without_bytes_has_no_placeholders() -> None:

@@ -166,6 +166,12 @@ PARTS = [
 @example("ISO-9001")
 @example("UTC)(\u2082")
 @example(":-1:")
+@example("{ a.b , number , #,##0.00 }")
+@example("a {{b c}}")
+@example("C:\\a")
+@example("\\ab{")
+@example("a\\nb")
+@example("\\\\a\\b")
 def test_without_a_hint_there_is_no_match(text: str) -> None:
     if not SIGNS_HINT.search(text) and "localhost" not in text:
         assert not WITH_SIGNS.search(text)
