@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 
-__all__ = ["bcp47", "closest", "script"]
+__all__ = ["base_language", "bcp47", "closest", "script"]
 
 _CODE = re.compile(
     r"[a-z]{2,3}([-_][a-z]{4})?([-_](?P<region>[a-z]{2}|[0-9]{3}))?([-_][a-z0-9]{1,8})*",
@@ -19,6 +19,11 @@ _MORE_ALIASES = {"fuv": "ff", "no": "nb", "ns": "nso", "pbt": "ps"}
 """What models call languages beside the aliases of the Unicode CLDR."""
 _PARTS_OF_SCRIPTS = {"Hang": "Kore"}
 """Scripts that are most of another one, in which CLDR says that a language is written."""
+
+
+def base_language(code: str) -> str:
+    """A language's code without script or region."""
+    return re.split("[-_]", code, maxsplit=1)[0].lower()
 
 
 @lru_cache(maxsize=4096)

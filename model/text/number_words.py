@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from model.text.glossary import LetterCase, TermMatch
+from model.text.language_tags import base_language
 from model.text.numbers import number_words, ordinals
-from model.text.sentences import base_language
 from model.text.words import Span, overlapping
 from model.text_options import GlossaryEntry
 

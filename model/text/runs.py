@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from model.text.english_articles import article_before
-from model.text.sentences import base_language
+from model.text.language_tags import base_language
 from model.text.tokenizer import Tokenizer
 from model.text.visible import visible
 from model.text.vocabulary import PLACEHOLDER, PLACEHOLDERS

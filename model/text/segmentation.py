@@ -22,6 +22,7 @@ from itertools import accumulate, chain, zip_longest
 from typing import NamedTuple, Self
 
 from model.errors import InvalidRequestError
+from model.text.language_tags import base_language
 from model.text.languages import Pair
 from model.text.letter_case import LetterCase, Truecaser, may_be_capitals
 from model.text.messages import kept_and_said, origins
@@ -32,7 +33,6 @@ from model.text.protection import Bounds, Protection, is_mark
 from model.text.runs import NO_RUNS, Reading, Run, RunReader, Runs
 from model.text.sentences import (
     any_may_have_more,
-    base_language,
     may_have_more,
     split_sentences,
     split_short,

@@ -19,10 +19,10 @@ from itertools import accumulate, chain, pairwise
 import sentencex  # type: ignore[import-untyped]
 
 from model.text.abbreviations import Corrections, corrections_of
+from model.text.language_tags import base_language
 
 __all__ = [
     "any_may_have_more",
-    "base_language",
     "may_have_more",
     "split_sentences",
     "split_short",
@@ -163,11 +163,6 @@ def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[s
 
 
 @cache
-def base_language(code: str) -> str:
-    """A language's code without script or region."""
-    return re.split("[-_]", code, maxsplit=1)[0].lower()
-
-
 def _ends_of_words(line: str, words: frozenset[str]) -> Iterator[int]:
     """Where a sentence ends with one of `words`, which sentencex takes for abbreviations."""
     for gap in _STOP_AND_GAP.finditer(line):
