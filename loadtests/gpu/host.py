@@ -72,7 +72,7 @@ class HostFigures(NamedTuple):
     busy_share: float
     """Share of the time in which the simulated device works."""
     steps: int
-    """Of the device: it starves where one takes it less time than the host."""
+    """Steps of the device: it starves where one takes it less time than the host."""
 
 
 def measure_runner(load: Load) -> HostFigures:

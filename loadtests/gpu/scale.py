@@ -30,7 +30,7 @@ __all__ = ["Scale", "full", "make_small_model", "rehearsal"]
 
 _WIDTH = 32
 _PIECES = 500
-"""Of the small model's vocabulary: three full tiles of a projection, and a part of one."""
+"""Pieces of the small model's vocabulary: three full tiles of a projection, and a part of one."""
 _LONGEST = 12
 """Tokens of its sources and targets."""
 

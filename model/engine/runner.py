@@ -32,7 +32,7 @@ class FinishedSequences(NamedTuple):
 
     sequences: list[Sequence]
     hypotheses: list[tuple[Hypothesis, ...]]
-    """Of each, as a `FinishedSequence` has them."""
+    """Those of each, as a `FinishedSequence` has them."""
 
 
 class PendingResults(Protocol):

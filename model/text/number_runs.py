@@ -93,6 +93,11 @@ class NumberReader:
                 while place < len(spans) and spans[place][1] <= number[0] - start:
                     place += 1
                 if place < len(spans) and spans[place][0] < number[1] - start:
+                    if (
+                        spans[place][0] <= number[0] - start
+                        and number[1] - start <= spans[place][1]
+                    ):
+                        continue
                     within = spans[place : place + number[1] - number[0]]  # no more than digits
                     rest = _outside(sentences[line], number, start, self._source, within)
                     found += [self._run(part, start, read_as) for part in rest]

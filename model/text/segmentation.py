@@ -74,15 +74,15 @@ class SegmentedText:
         """What `Segmenter.pieces` has cut a text into."""
         segments: list[Segment] = []
         separators: list[str] = []
-        kept: list[str] = []
+        kept = ""
         for piece in pieces:
             if isinstance(piece, str):
-                kept.append(piece)
+                kept += piece  # in place, for nothing else has it
             else:
                 segments.append(piece)
-                separators.append("".join(kept) if kept else "")
-                kept = []
-        return cls(segments=tuple(segments), separators=tuple(separators), tail="".join(kept))
+                separators.append(kept)
+                kept = ""
+        return cls(segments=tuple(segments), separators=tuple(separators), tail=kept)
 
     def join(self, translations: Iterable[str]) -> str:
         """The text with its segments' translations, one for each, in their places."""
@@ -692,11 +692,12 @@ def _is_mostly_numbers(sentence: str) -> bool:
 
 def _marks(reading: Reading) -> Sequence[Span]:
     """Where a mark with a letter is read for what is kept; others are single signs."""
-    if reading.text == reading.sentence:
+    text, sentence, _, runs, places, *_ = reading
+    if text == sentence:
         return _NO_SPANS
     return [
         place
-        for place, run in zip(reading.places, reading.runs, strict=True)
+        for place, run in zip(places, runs, strict=True)
         if run[2] is None and place[1] - place[0] > 1
     ]
 

@@ -154,7 +154,9 @@ def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[s
         end for end in _ends(line, language) if not _continues(line, end, corrections)
     )
     if corrections.words and "." in line:
-        ends = merge(ends, _ends_of_words(line, corrections.words))
+        more = _ends_of_words(line, corrections.words)
+        # Of a long line the first ends are wanted before the last ones are found.
+        ends = merge(ends, more) if len(line) > _WINDOW else iter(sorted([*ends, *more]))
     start = 0
     for end in chain(ends, [len(line)]):
         if end > start:

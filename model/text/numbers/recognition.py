@@ -114,7 +114,7 @@ _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _JOINT = re.compile(rf"[{_JOINTS}]")
 _LETTERS_OF_NAMES = "A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f"
-_OF_NAME = re.compile(f"[{_LETTERS_OF_NAMES}]")
+_OF_NAME = frozenset(re.findall(f"[{_LETTERS_OF_NAMES}]", "".join(map(chr, range(0x530)))))
 """Before a digit, as in MP3, v2.5 and CO\u2082. Scripts without spaces between words have none."""
 
 
@@ -160,7 +160,7 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
         near = match.lastindex or _ALONE
         is_alone = near == _ALONE
         before = "" if is_alone or not begin else text[begin - 1]
-        if before >= "A" and _OF_NAME.match(before):
+        if before in _OF_NAME:
             yield _new(Number, (begin, end, written, _UNCHANGED))
             last = end
             continue
