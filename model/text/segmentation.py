@@ -633,7 +633,7 @@ class _MayHave(NamedTuple):
     """What any line of a text may have."""
 
     ends: bool
-    """Of sentences, before its own."""
+    """Ends of sentences, before its own."""
     addresses: bool
 
     @classmethod

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 __all__ = ["Muon", "orthogonalized"]
 
 _COEFFICIENTS = (3.4445, -4.775, 2.0315)
-"""Of the iteration's polynomial: what raises small singular values fastest."""
+"""Factors of the iteration's polynomial: what raises small singular values fastest."""
 _ITERATIONS = 5
 _RMS = 0.2
 """Root mean square of an update for a learning rate of 1: about what Adam's has."""

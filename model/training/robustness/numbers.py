@@ -87,7 +87,7 @@ def numbers_kept(source: str, translation: str, target: NumberLanguage) -> bool:
 
 
 def same_numbers(*texts: str) -> list[list[str]]:
-    """Of each text the numbers, in its order, that all texts write in digits once each."""
+    """The numbers of each text, in its order, that all texts write in digits once each."""
     values = [_values(text) for text in texts]
     same = set(values[0]).intersection(*values)
     same = {value for value in same if all(each.count(value) == 1 for each in values)}

@@ -43,7 +43,7 @@ def test_a_device_is_measured() -> None:
 
 
 def test_the_expected_times_of_the_parts_add_up() -> None:
-    """Of a step, by search, and with encoding of the tokens that a second should give."""
+    """Parts of a step, by search, and with encoding of the tokens that a second should give."""
     text = (Path(loadtests.gpu.__file__).parent / "H200.md").read_text(encoding="utf-8")
     parts, *_ = text.partition("| **sum")
     sums, encoding, rates = (
