@@ -63,6 +63,8 @@ _LEAST_MEMORY_MIB = 150
 _END_SECONDS = 3.0
 """Time to end after what was in work; then it is ended by force."""
 _LOOK_SECONDS = 0.01
+_SIGNAL_SECONDS = 0.2
+"""So long at most a signal waits for its handler."""
 _COLLECT_AFTER_OBJECTS = 10_000
 """As for gateways on Ray: requests in flight would be scanned again and again."""
 
@@ -224,7 +226,10 @@ class _ServerThread:
 
     def wait(self) -> None:
         """Waits for the end, which a signal alone brings; LaunchError where it comes by itself."""
-        self._ended.wait()
+        # A signal's handler runs when the main thread next runs Python code. One that comes just
+        # before the thread sleeps, or to another thread, does not wake it.
+        while not self._ended.wait(_SIGNAL_SECONDS):
+            pass
         self._raise_ended()
 
     def stop(self, drain_seconds: float) -> None:

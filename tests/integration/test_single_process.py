@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import shutil
@@ -149,6 +150,16 @@ def test_a_second_signal_ends_it_at_once(start: Start) -> None:
         wait_for(lambda: service.client.get("/ready").status_code == 503)
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(timeout=_END_SECONDS) == 128 + signal.SIGTERM
+
+
+def test_a_signal_that_does_not_reach_the_main_thread(start: Start) -> None:
+    """Which then sleeps on; so it does where a signal comes just before it falls asleep."""
+    service = start()
+    service.wait_until_ready()
+    process = psutil.Process(service.process.pid)
+    other = next(each.id for each in process.threads() if each.id != process.pid)
+    assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
+    assert service.process.wait(timeout=_END_SECONDS) == 0
 
 
 def test_a_signal_in_the_middle_of_the_start(start: Start) -> None:
