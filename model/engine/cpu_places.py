@@ -28,7 +28,7 @@ class CpuPlaces:
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
         self._num_free = count
-        self._taken: dict[threading.Event, tuple[float, Callable[[], None]]] = {}
+        self._taken: dict[object, tuple[float, Callable[[], None]]] = {}
         """Those who compute: since when, the longest first, and how each is interrupted."""
         self._waiting: deque[tuple[threading.Event, Callable[[], None]]] = deque()
 
@@ -40,22 +40,23 @@ class CpuPlaces:
             interrupt: has the caller come to an end, since others wait; called on any thread while
                 it has the place. It must return at once.
         """
-        own = threading.Event()
+        own: object = object()
+        turn: threading.Event | None = None
         with self._lock:
             if self._num_free:
                 self._num_free -= 1
                 self._taken[own] = time.monotonic(), interrupt
-                own.set()
             else:
-                self._waiting.append((own, interrupt))
+                own = turn = threading.Event()
+                self._waiting.append((turn, interrupt))
         try:
-            while not own.wait(_SLICE_SECONDS):
+            while turn is not None and not turn.wait(_SLICE_SECONDS):
                 self._interrupt_the_first()
             yield
         finally:
             with self._lock:
-                if self._taken.pop(own, None) is None:
-                    self._waiting.remove((own, interrupt))
+                if self._taken.pop(own, None) is None and turn is not None:
+                    self._waiting.remove((turn, interrupt))
                 else:
                     self._pass_on()
 

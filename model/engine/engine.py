@@ -56,6 +56,8 @@ __all__ = ["Engine", "EngineStats", "StepStats"]
 
 _MAX_STATS_KEPT = 10_000
 _IDLE_SECONDS = 1.0
+_FEW_TOKENS = 200
+"""Of which Python finds the least as soon as NumPy has begun."""
 """After which a runner gives its memory back: new pages cost a sentence a hundredth of its time."""
 
 
@@ -549,10 +551,11 @@ class Engine:
         """Has the workers come back who could admit somebody; with the lock held."""
         if not self._waiting:
             return
+        with_room = [worker for worker in self._workers if worker.scheduler.slots.num_free]
+        if not with_room:
+            return
         share = self._fair_share()
-        able = [
-            worker for worker in self._workers if worker.scheduler.can_admit(self._waiting, share)
-        ]
+        able = [worker for worker in with_room if worker.scheduler.can_admit(self._waiting, share)]
         # One that does nothing is about to look for itself.
         if all(worker.executing for worker in able):
             for worker in able:
@@ -648,8 +651,11 @@ class Engine:
                 )
         try:
             token_ids = np.fromiter(chain.from_iterable(sources), np.int32, sum(lengths))
-            least, most = int(token_ids.min()), int(token_ids.max())
         except OverflowError:
+            token_ids = np.empty(0, np.int32)
+        if len(token_ids) > _FEW_TOKENS:
+            least, most = int(token_ids.min()), int(token_ids.max())
+        else:
             least, most = min(map(min, sources)), max(map(max, sources))
         if least < 0 or most >= self.model_config.src_vocab_size:
             raise InvalidRequestError(

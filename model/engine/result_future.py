@@ -119,6 +119,8 @@ def call_when_settled(
 
 def wait(futures: Collection[ResultFuture[Any]], timeout: float | None = None) -> bool:
     """Blocks until all futures have a result or one has an error; False after `timeout` seconds."""
+    if all(future._done for future in futures):
+        return True
     settled = threading.Event()
     countdown = _counted_down(futures, settled.set)
     if countdown is None or settled.wait(timeout):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 __all__ = ["SlotPool"]
 
 
@@ -19,30 +17,34 @@ class SlotPool:
 
     def __init__(self, max_slots: int) -> None:
         self.max_slots = max_slots
-        self.num_used = 0
-        """Slots that are taken."""
-        self._used = np.zeros(max_slots, dtype=np.bool_)
+        self.num_free = max_slots
+        """Slots that can be acquired."""
+        # The highest first. A busy engine has few of them, and to sort what was sorted is quick.
+        self._free = list(range(max_slots - 1, -1, -1))
+        self._used: set[int] = set()
 
     @property
-    def num_free(self) -> int:
-        """Slots that can be acquired."""
-        return self.max_slots - self.num_used
+    def num_used(self) -> int:
+        """Slots that are taken."""
+        return self.max_slots - self.num_free
 
     def acquire(self, count: int) -> list[int]:
         """Takes `count` slots."""
         if count > self.num_free:
             raise ValueError(f"at most {self.num_free} slots are free, but {count} were asked for")
-        slots = np.flatnonzero(~self._used)[:count]
-        self._used[slots] = True
-        self.num_used += count
-        taken: list[int] = slots.tolist()
-        return taken
+        left = self.num_free - count
+        slots = self._free[left:]
+        slots.reverse()
+        del self._free[left:]
+        self._used.update(slots)
+        self.num_free = left
+        return slots
 
     def release(self, slots: list[int]) -> None:
         """Gives slots back."""
-        used = self._used.copy()
-        used[slots] = False
-        left = int(np.count_nonzero(used))
-        if self.num_used - left != len(slots):
+        if len(slots) != len(set(slots)) or not self._used.issuperset(slots):
             raise ValueError(f"slots {slots} cannot be released: one of them is not in use")
-        self._used, self.num_used = used, left
+        self._used.difference_update(slots)
+        self._free += slots
+        self._free.sort(reverse=True)
+        self.num_free = len(self._free)

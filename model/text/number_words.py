@@ -9,7 +9,7 @@ English and German from three to twelve: for two, languages have many (both, a p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from model.text.glossary import LetterCase, TermMatch
@@ -38,6 +38,8 @@ _BETWEEN = MappingProxyType({"en": "past|to", "de": "vor|nach"})
 """What stands between the minutes of a time of day and its hour."""
 _PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
 """What stands before that, beside numbers."""
+_ALSO_I_OR_S = frozenset("\u0130\u0131\u017f")
+"""What is found for i and s as well, though its small letter is another one."""
 _GIVE = r"g(?:[ia]bs?t?|ab(?:en|t)|eb(?:e|en|t)|egeben)"
 _IDIOMS = MappingProxyType({
     "de": re.compile(
@@ -74,6 +76,7 @@ class NumberWords:
     def __init__(self, source: str, target: str) -> None:
         source, target = base_language(source), base_language(target)
         self._terms: Mapping[str, tuple[GlossaryEntry, re.Pattern[str]]] = {}
+        self._parts: Sequence[str] = ()
         own = [*map(_spellings, number_words(source))] if source in _MORE else []
         others = number_words(target)
         if not own or not others:
@@ -83,6 +86,7 @@ class NumberWords:
             for value in _VALUES
             for word in own[value]
         }
+        self._parts = _shortest(self._terms)
         known = "|".join(self._terms)
         numbers = "|".join(word for words in own[1:] for word in words) + f"|{_MORE[source]}"
         between = rf"(?:{_BETWEEN[source]})"
@@ -108,9 +112,16 @@ class NumberWords:
             sentence: or a longer text.
             taken: parts of it where none is looked for; in order, apart from each other.
         """
-        if not self._terms:
+        if not self._may_have(sentence):
             return ()
         return tuple(self._found(sentence, taken))
+
+    def _may_have(self, sentence: str) -> bool:
+        """Whether a sentence has the letters of any; most have not."""
+        small = sentence.lower()
+        return any(map(small.__contains__, self._parts)) or (
+            not sentence.isascii() and not _ALSO_I_OR_S.isdisjoint(sentence)
+        )
 
     def _found(self, sentence: str, taken: Sequence[Span]) -> Iterator[TermMatch]:
         for match in self._word.finditer(sentence):
@@ -142,6 +153,15 @@ def _spellings(words: Sequence[str]) -> Sequence[str]:
     """Words, and how they are typed without umlauts."""
     typed = (word.replace("\xf6", "oe").replace("\xfc", "ue") for word in words)
     return tuple(dict.fromkeys([*words, *typed]))
+
+
+def _shortest(words: Collection[str]) -> Sequence[str]:
+    """Those of some words that have no other of them within; each word has one of these."""
+    shortest: list[str] = []
+    for word in sorted(words, key=len):
+        if not any(each in word for each in shortest):
+            shortest.append(word)
+    return shortest
 
 
 def _said(value: int, target: str) -> re.Pattern[str]:

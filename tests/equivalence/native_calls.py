@@ -9,6 +9,7 @@ from model.config import GenerationConfig
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.binding import NativeModel, NativeRequest, NativeState
+from model.engine.sequence import source_of
 
 __all__ = ["run", "translate"]
 
@@ -53,7 +54,7 @@ def run(
             held[index] = [free.pop() for _ in range(generation.beam_size)]
             newcomers.append(
                 NativeRequest(
-                    id=index, source_ids=source, slots=held[index], generation=generation,
+                    id=index, source=source_of(source), slots=held[index], generation=generation,
                     options=options[index] if options else NO_OPTIONS,
                     max_new_tokens=generation.target_limit(
                         len(source), weights.config.max_positions

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from array import array
 from collections.abc import Sequence
 from ctypes import POINTER, byref, c_size_t, c_uint8
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,15 @@ from model.decoding.lexical_constraints import Missed
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
 from model.engine.native.build import build
-from model.engine.native.c_interface import CModelConfig, COutcome, CPhrase, CSequence, Status, load
+from model.engine.native.c_interface import (
+    CModelConfig,
+    COptions,
+    COutcome,
+    CPhrase,
+    CSequence,
+    Status,
+    load,
+)
 from model.engine.native.weights import linears, norms, position_tables
 from model.errors import BackendUnavailableError, InvalidRequestError
 from model.network.weights import Weights
@@ -56,7 +66,8 @@ class NativeRequest:
     """A source and how to search for its target."""
 
     id: int
-    source_ids: Sequence[int] | NDArray[np.int32]
+    source: bytes
+    """Its tokens, int32 one behind the other."""
     slots: Sequence[int]
     generation: GenerationConfig
     options: SequenceOptions = NO_OPTIONS
@@ -223,14 +234,15 @@ class NativeState:
                 fail as well, as after the next one.
             MemoryError: scratch memory ran out.
         """
-        removed_ids = np.array(removed, dtype=np.int64)
-        active_ids = None if active is None else np.array(active, dtype=np.int64)
+        removed_ids = array("q", removed)
+        # With one more, for an empty array has no address, which would stand for everybody.
+        active_ids = None if active is None else array("q", [*active, 0])
         requests, kept = _requests(newcomers)
         outcome = COutcome()
         with self._computing:
             self._library.ph_runner_execute(
-                self._open_handle(), removed_ids.ctypes.data, len(removed), requests,
-                len(newcomers), None if active_ids is None else active_ids.ctypes.data,
+                self._open_handle(), _address(removed_ids), len(removed), requests,
+                len(newcomers), None if active_ids is None else _address(active_ids),
                 0 if active is None else len(active), _int32(max_steps), byref(outcome),
             )  # fmt: skip
             del kept
@@ -309,29 +321,54 @@ class NativeState:
 def _requests(newcomers: Sequence[NativeRequest]) -> tuple[Any, list[Any]]:
     """The C structures, and the arrays they point into."""
     structures = (CSequence * len(newcomers))()
-    kept: list[Any] = []
+    if not newcomers:
+        return structures, []
+    # Not NumPy's, which have left the CPU's caches by now: the decode steps fill them.
+    sources = array("i", b"".join([request.source for request in newcomers]))
+    slots = array("i", [slot for request in newcomers for slot in request.slots])
+    kept: list[Any] = [sources, slots]
+    source, slot = _address(sources), _address(slots)
     for structure, request in zip(structures, newcomers, strict=True):
-        source = np.array(request.source_ids, dtype=np.int32)
-        slots = np.array(request.slots, dtype=np.int32)
-        prefix = np.array(request.options.target_prefix, dtype=np.int32)
-        kept += [source, slots, prefix]
         structure.id = request.id
-        structure.source, structure.source_len = source.ctypes.data, len(source)
-        structure.slots, structure.beam_size = slots.ctypes.data, len(slots)
-        structure.prefix, structure.prefix_len = prefix.ctypes.data, len(prefix)
-        if (shortlist := request.options.predictable) is not None:
-            shortlist = np.ascontiguousarray(shortlist, dtype=np.int32)
-            kept.append(shortlist)
-            structure.shortlist, structure.shortlist_len = shortlist.ctypes.data, len(shortlist)
-        if (among := request.options.align_to) is not None:
-            structure.align_first, structure.align_last = among.start, among.stop
-        if request.options.lexically_constrained:
-            kept += _constrain(structure, request.options)
+        structure.source, structure.source_len = source, len(request.source) // 4
+        structure.slots, structure.beam_size = slot, len(request.slots)
+        source += len(request.source)
+        slot += 4 * len(request.slots)
+        if request.options is not NO_OPTIONS:
+            kept += _set_own(structure, request.options)
         structure.reports = request.reports
         structure.max_new_tokens = _int32(request.max_new_tokens)
-        for option in SEQUENCE_OPTIONS:
-            setattr(structure.options, option.name, option.in_32_bits(request.generation))
+        structure.options = _searched_with(request.generation)
     return structures, kept
+
+
+def _address(numbers: array[int]) -> int:
+    return numbers.buffer_info()[0]
+
+
+@lru_cache(maxsize=64)
+def _searched_with(generation: GenerationConfig) -> COptions:
+    """The options of a search. Most requests have those of others."""
+    options = COptions()
+    for option in SEQUENCE_OPTIONS:
+        setattr(options, option.name, option.in_32_bits(generation))
+    return options
+
+
+def _set_own(structure: CSequence, options: SequenceOptions) -> list[Any]:
+    """Fills in what is a source's own; returns what the structure points into."""
+    prefix = np.array(options.target_prefix, dtype=np.int32)
+    structure.prefix, structure.prefix_len = prefix.ctypes.data, len(prefix)
+    kept: list[Any] = [prefix]
+    if (shortlist := options.predictable) is not None:
+        shortlist = np.ascontiguousarray(shortlist, dtype=np.int32)
+        kept.append(shortlist)
+        structure.shortlist, structure.shortlist_len = shortlist.ctypes.data, len(shortlist)
+    if (among := options.align_to) is not None:
+        structure.align_first, structure.align_last = among.start, among.stop
+    if options.lexically_constrained:
+        kept += _constrain(structure, options)
+    return kept
 
 
 def _constrain(structure: CSequence, options: SequenceOptions) -> list[Any]:

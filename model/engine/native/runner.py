@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence as SequenceOf
 
-import numpy as np
-
 from model.decoding.search import Hypothesis
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
 from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
@@ -103,7 +101,7 @@ class NativeRunner:
 def _request(sequence: Sequence) -> NativeRequest:
     return NativeRequest(
         id=id(sequence),
-        source_ids=np.frombuffer(sequence.source, dtype=np.int32),
+        source=sequence.source,
         slots=sequence.slots,
         generation=sequence.generation,
         options=sequence.options,
