@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from heapq import merge
 from itertools import accumulate, chain, pairwise
 
@@ -164,7 +163,6 @@ def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[s
             start = end
 
 
-@cache
 def _ends_of_words(line: str, words: frozenset[str]) -> Iterator[int]:
     """Where a sentence ends with one of `words`, which sentencex takes for abbreviations."""
     for gap in _STOP_AND_GAP.finditer(line):

@@ -165,6 +165,11 @@ def test_a_sentence_ends_behind_a_word(language: str, line: str) -> None:
     assert len(list(split_sentences(line, language))) == 3
 
 
+def test_a_line_is_cut_the_same_way_each_time() -> None:
+    line = "Das war für mich. Dann ging er."
+    assert [split_sentences(line, "de") for _ in range(3)] == [[line[:18], line[18:]]] * 3
+
+
 LINES = st.lists(
     st.sampled_from([*"aZ1 .!?;:()\"'“”»[]-,*…éЯ字。।‼）", "\u0301", "\u3000", "\xa0", "Dr",
                      "me. A"])
