@@ -18,7 +18,7 @@ from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
 from model.text.kept_strings import KeptStrings, kept_spans
 from model.text.languages import Pair
-from model.text.number_words import NumberWords
+from model.text.number_terms import NumberTerms
 from model.text.runs import Reading, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.target_prefix import Seam
@@ -56,7 +56,7 @@ class CallOptions:
     text_options: TextOptions
     glossary: Glossary | None
     """The terms that are looked for."""
-    number_words: NumberWords | None
+    numbers: NumberTerms | None
     """What finds numbers in words; None: they are not looked for."""
     num_hypotheses: int
     limit_repeats: bool
@@ -141,7 +141,7 @@ class Preprocessor:
             partial(_segmenter, tokenizer, metadata, max_source_tokens)
         )
         self._encoder = lru_cache(_MOST_PAIRS)(tokenizer.source_encoder)
-        self._number_words = lru_cache(_MOST_PAIRS)(_number_words)
+        self._numbers = lru_cache(_MOST_PAIRS)(_number_terms)
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
         self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
         self._guarded = lru_cache(2)(
@@ -164,7 +164,7 @@ class Preprocessor:
             text_options=text_options,
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
             # Of what is given it is not known for which of them it stands.
-            number_words=None if text_options.target_prefix else self._number_words(pair),
+            numbers=None if text_options.target_prefix else self._numbers(pair),
             num_hypotheses=generation.num_hypotheses,
             limit_repeats=generation.limit_repeats,
             target=pair.target,
@@ -307,12 +307,12 @@ def _kept_strings(index: int, text: str, options: TextOptions) -> KeptStrings:
 
 def _terms(segment: Segment, cut: CallOptions) -> tuple[TermMatch, ...]:
     """The terms of a segment, outside of what the encoder reads marks for."""
-    if cut.glossary is None and cut.number_words is None:
+    if cut.glossary is None and cut.numbers is None:
         return ()
     runs = () if segment.reading is None else segment.reading.runs
     taken = [(run.begin, run.end) for run in runs]
     terms = () if cut.glossary is None else cut.glossary.find(segment.text, taken)
-    if cut.number_words is None or not (found := cut.number_words.find(segment.text, taken)):
+    if cut.numbers is None or not (found := cut.numbers.find(segment.text, taken)):
         return terms
     own = [(term.begin, term.end) for term in terms]
     banned = tuple(map(str.casefold, cut.text_options.banned_terms))
@@ -326,8 +326,8 @@ def _terms(segment: Segment, cut: CallOptions) -> tuple[TermMatch, ...]:
     return tuple(sorted([*terms, *numbers], key=lambda term: term.begin))
 
 
-def _number_words(pair: Pair) -> NumberWords:
-    return NumberWords(pair.source, pair.target)
+def _number_terms(pair: Pair) -> NumberTerms:
+    return NumberTerms(pair.source, pair.target)
 
 
 def _segmenter(

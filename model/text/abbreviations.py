@@ -7,7 +7,7 @@ they have by mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase
@@ -32,6 +32,8 @@ class Corrections:
     """Ends of compounds that are such abbreviations: `Schulstr.`"""
     before_number: frozenset[str] = frozenset()
     """Abbreviations that do not end a sentence when a number follows: `vol. 2`."""
+    before_small: frozenset[str] = frozenset()
+    """Abbreviations that do not end a sentence when a small letter follows: `5 ft. tall`."""
     words: frozenset[str] = frozenset()
     """Plain words that do end a sentence when a capital follows; sentencex thinks otherwise."""
     ordinals: bool = False
@@ -43,6 +45,7 @@ class Corrections:
             word in self.never_last
             or word.endswith(self.suffixes)
             or (word in self.before_number and following.isdigit())
+            or (word in self.before_small and following.islower())
         )
 
 
@@ -68,6 +71,7 @@ _CORRECTIONS = {
             "app avg ch chap circa ed eq eqs est ex figs max par para sect tab tel temp vol vols "
             "App Ch Chap Eq Eqs Ex Figs Max Par Para Sect Tab Tel Vol Vols Approx"
         ),
+        before_small=_words("lbs lb oz tbsp tsp ft mi yd yds sq cu hr hrs min mins sec secs"),
         words=_words("me no ill art miss fed"),
     ),
     "de": Corrections(
@@ -85,6 +89,7 @@ _CORRECTIONS = {
             "sog span südl techn urspr vgl westl zzgl",
             "Jan Feb Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez",
         ),
+        before_small=_words("Min Std Stck St"),
         suffixes=("str", "pl"),
         words=_words("mich mag Art Bart"),
         ordinals=True,
@@ -132,8 +137,42 @@ def corrections_of(language: str) -> Corrections:
     return _CORRECTIONS.get(language, _NO_CORRECTIONS)
 
 
+_MONTHS_EN = {
+    "Jan.": "January", "Feb.": "February", "Mar.": "March", "Apr.": "April", "Jun.": "June",
+    "Jul.": "July", "Aug.": "August", "Sep.": "September", "Sept.": "September",
+    "Oct.": "October", "Nov.": "November", "Dec.": "December",
+}  # fmt: skip
+_MONTHS_DE = {
+    "Jan.": "Januar", "Feb.": "Februar", "M\xe4r.": "M\xe4rz", "Apr.": "April", "Jun.": "Juni",
+    "Jul.": "Juli", "Aug.": "August", "Sep.": "September", "Sept.": "September",
+    "Okt.": "Oktober", "Nov.": "November", "Dez.": "Dezember",
+}  # fmt: skip
+_DAYS_EN = {
+    "Mon.": "Monday", "Tue.": "Tuesday", "Tues.": "Tuesday", "Wed.": "Wednesday",
+    "Thu.": "Thursday", "Thur.": "Thursday", "Thurs.": "Thursday", "Fri.": "Friday",
+    "Sat.": "Saturday", "Sun.": "Sunday",
+}  # fmt: skip
+_DAYS_DE = {
+    "Mo.": "Montag", "Di.": "Dienstag", "Mi.": "Mittwoch", "Do.": "Donnerstag", "Fr.": "Freitag",
+    "Sa.": "Samstag", "So.": "Sonntag",
+}  # fmt: skip
+
+
+def _with_numbers(table: dict[str, str]) -> dict[str, str]:
+    """Abbreviations that are certain beside a number alone."""
+    return {f"{short} 0": word for short, word in table.items()} | {
+        f"0 {short}": word for short, word in table.items()
+    }
+
+
+def _with_commas(table: dict[str, str]) -> dict[str, str]:
+    """Abbreviations that are certain before a comma alone."""
+    return {f"{short} ,": word for short, word in table.items()}
+
+
 _WRITTEN_OUT = {
-    # What stands before a number or a name alone has that behind it: `0` and `A`.
+    # What stands before a number, a name, a code or a comma alone has that behind it: `0`, `A`,
+    # `C` and `,`. What stands behind a number alone has that before it.
     "de": {
         "Hrn.": "Herrn", "Hr.": "Herr", "Fr. A": "Frau", "Frl.": "Fräulein", "Fa.": "Firma",
         "u. A": "und", "u. a.": "unter anderem", "u. U.": "unter Umständen", "v. a.": "vor allem",
@@ -144,11 +183,22 @@ _WRITTEN_OUT = {
         "inkl.": "inklusive", "exkl.": "exklusive", "zzgl.": "zuzüglich", "mind.": "mindestens",
         "Jh.": "Jahrhundert", "Tel.": "Telefon", "Nr. 0": "Nummer", "S. 0": "Seite",
         "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
-        "Bd. 0": "Band",
+        "Bd. 0": "Band", "Tsd.": "Tausend",
+        **{
+            f"{short} {sign}".rstrip(): f"{word} {currency}".rstrip()
+            for short, word in (("Mio.", "Millionen"), ("Mrd.", "Milliarden"))
+            for sign, currency in (
+                ("", ""), ("\u20ac", "Euro"), ("EUR", "Euro"), ("$", "Dollar"), ("USD", "Dollar"),
+            )
+        },
+        **_with_numbers(_MONTHS_DE), **_with_commas(_DAYS_DE),
     },
     "en": {
         "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
         "incl.": "including", "vs.": "versus", "Dept.": "Department", "No. 0": "number",
+        "No. C": "number", "no. C": "number", "ext. 0": "extension", "0 lbs.": "pounds",
+        "0 lb.": "pounds", "0 oz.": "ounces", "0 tbsp.": "tablespoons", "0 tsp.": "teaspoons",
+        **_with_numbers(_MONTHS_EN), **_with_commas(_DAYS_EN),
     },
 }  # fmt: skip
 """Those whose meaning is certain. A small model has seen few of them."""
@@ -178,7 +228,11 @@ _STREET = re.compile(r"(?<=[a-zäöüß])str\.")
 _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
     "0": r"(?=\s?(?:\d|$))",
     "A": r"(?=\s[^\W\d_a-zäöüß])",
+    "C": r"(?=\s[A-Z0-9/-]{0,12}[0-9])",
+    ",": r"(?=,)",
 }
+_BEHIND_NUMBER = r"(?:(?<=[\d\xbc-\xbe]\s)|(?<=\d\.\s)|(?:(?<=^\s)|^))"
+"""Which may be no part of the text, which begins behind it."""
 
 
 def contractions(text: str) -> Iterable[tuple[int, int, str]]:
@@ -214,7 +268,7 @@ def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
     if pattern is None or stop_at < 0:
         return
     for found in pattern.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
-        read = words["".join(found[0].split())]
+        read = words[(found.lastindex or 1) - 1]
         stop = "." if found.end() == len(text) else ""
         yield found.start(), found.end(), read + stop
     if language == "de":
@@ -237,16 +291,22 @@ def _first_stop(language: str) -> re.Pattern[str] | None:
         return None
     patterns = [r"(?<=str\.)"] if language == "de" else []
     for written in table:
-        short, follows = _parted(written)
+        _, short, follows = _parted(written)
         first, _, rest = short.partition(".")
         patterns.append(rf"(?<=\b{re.escape(first)}\.){_spaced(rest)}{follows}")
     return re.compile(rf"\.(?:{'|'.join(patterns)})", re.MULTILINE)
 
 
-def _parted(written: str) -> tuple[str, str]:
-    """An abbreviation of a table, and the pattern of what stands behind it."""
-    short, _, follows = written.rpartition(" ") if written[-1] in "0A" else (written, "", "")
-    return short, _WHAT_FOLLOWS.get(follows, r"(?!\w)")
+def _parted(written: str) -> tuple[str, str, str]:
+    """The pattern of what stands before an abbreviation of a table, it, and that of what stands
+    behind it."""
+    before = ""
+    if written.startswith("0 "):
+        before, written = _BEHIND_NUMBER, written[2:]
+    short, _, follows = written.rpartition(" ")
+    if follows not in _WHAT_FOLLOWS:
+        short, follows = written, ""
+    return before, short, _WHAT_FOLLOWS.get(follows, r"(?!\w)")
 
 
 def _spaced(abbreviation: str) -> str:
@@ -255,15 +315,15 @@ def _spaced(abbreviation: str) -> str:
 
 
 @cache
-def _pattern(language: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
-    """What finds the abbreviations of a language, and what they are read as, without spaces."""
+def _pattern(language: str) -> tuple[re.Pattern[str] | None, Sequence[str]]:
+    """What finds the abbreviations of a language, each as a group, and what these are read as."""
     table = _WRITTEN_OUT.get(language)
     if table is None:
-        return None, {}
+        return None, ()
     patterns: list[str] = []
-    words: dict[str, str] = {}
+    words: list[str] = []
     for written in sorted(table, key=len, reverse=True):
-        short, follows = _parted(written)
-        patterns.append(_spaced(short) + follows)
-        words[short.replace(" ", "")] = table[written]
+        before, short, follows = _parted(written)
+        patterns.append(f"({before}{_spaced(short)}{follows})")
+        words.append(table[written])
     return re.compile(rf"(?<![\w.])(?:{'|'.join(patterns)})"), words

@@ -13,7 +13,7 @@ from itertools import accumulate
 from string import ascii_letters
 
 from model.text.tokenizer import Tokenizer
-from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS
+from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS, WORDS_HINT
 from model.text.visible import INVISIBLE
 from model.text.vocabulary import PLACEHOLDERS
 
@@ -113,7 +113,7 @@ class Protection:
         strange = self._strange(text)
         signs = _strange_signs(text, strange)
         found = self._foreign_words(text, strange)
-        if "localhost" in text:
+        if any(map(text.__contains__, WORDS_HINT)):
             found += [match.span() for match in WITH_SIGNS.finditer(text)]
         else:
             found += _spans_in_lines(WITH_SIGNS, SIGNS_HINT, text)

@@ -47,6 +47,8 @@ _FEW_MARKS = re.compile(rf"(?:[^{_MARKS}]*[{_MARKS}]){{0,{_MOST_MARKS}}}[^{_MARK
 _LAST_WORD = re.compile(r"(?<!\w)([^\W\d_]+)\.\s+$")
 _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _STOP_AND_GAP = re.compile(r"\.\s+(?=[^\W\d_])")
+_CODE = re.compile(r"[A-Z0-9/-]{0,12}[0-9]")
+"""Behind which `no.` is a number."""
 _WORD_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\Z")
 _WIDE_SPACE_BEFORE_STOP = re.compile(r"\.(?<=[^\S\x00-\x7f]\.)")
 _WIDE_SPACE_BEHIND_CAPITAL = re.compile(r"([A-Z.]\s*)[^\S\x00-\x7f](?=\.)")
@@ -169,7 +171,7 @@ def _ends_of_words(line: str, words: frozenset[str]) -> Iterator[int]:
         begin, end = gap.span()
         if line[end].isupper() and line[begin - 1].isalpha():
             word = _WORD_BEFORE.search(line[max(0, begin - _LOOK_BACK) : begin])
-            if word and word[0] in words:
+            if word and word[0] in words and not (word[0] == "no" and _CODE.match(line, end)):
                 yield end
 
 

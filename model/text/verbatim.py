@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DIGITS_HINT", "SIGNS_HINT", "WEB_ADDRESS", "WITH_DIGITS", "WITH_SIGNS"]
+__all__ = ["DIGITS_HINT", "SIGNS_HINT", "WEB_ADDRESS", "WITH_DIGITS", "WITH_SIGNS", "WORDS_HINT"]
 
 WEB_ADDRESS = r"""
     (?<=\()(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{1,20}+://
@@ -71,6 +71,11 @@ _BEGINS_WITH_SIGN = {
     "reference numeral: (12), (12a)": r"""
         \((?<!\w\()[0-9]{1,4}[a-z]?'?(?:,\ [0-9]{1,4}[a-z]?'?){0,20}\)""",
     "telephone: +1 555 010": r"\+(?<!\w\+)[0-9][0-9\ ()/.\xa0-]{5,20}[0-9](?![\w])",
+    "paragraph of a law: \xa7 433 Abs. 1 BGB": r"""
+        \xa7(?<!\w\xa7)\xa7?[\ \xa0]?[0-9]{1,4}[a-z]?(?:(?:,\ |-|\u2013)[0-9]{1,4}[a-z]?){0,9}
+        (?:,?[\ \xa0](?:Abs|UAbs|S|Satz|Nr|lit|Hs|Halbs|Alt|Ziff|Buchst)\.?[\ \xa0]?
+           (?:[0-9]{1,3}[a-z]?|[a-z]\)?)(?!\w)){0,5}
+        (?:\ ff?\.)?(?:[\ \xa0](?=[A-Z]{2,5}(?!\w)|[A-Z]+[a-z])[A-Z][A-Za-z]{0,8}[GOBVR](?!\w))?""",
     "flag": "[\U0001f1e6-\U0001f1ff]{2}",
     "emoji": rf"""
         {_EMOJI}(?:[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d{_EMOJI})*""",
@@ -90,6 +95,9 @@ _BEGINS_WORD = {
     "domain": r"""
         (?<![.@/-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
         \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
+    "bank: BIC COBADEFFXXX": r"""
+        (?:(?<=BIC[\ :])|(?<=BIC:\ )|(?<=SWIFT[\ :])|(?<=SWIFT:\ ))
+        [A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?![\w-])""",
     "path: C:\\a": r"(?<!\\)[A-Za-z]:\\(?:[\w.$~-]++\\)*[\w.$~-]*\w",
     "file": r"""
         (?<![./~-])(?:[\w-]{1,64}+(?:\.[\w-]{1,16}+){0,3}\.(?i:EXTENSIONS))\b
@@ -130,6 +138,10 @@ _WITH_DIGITS = {
         |[0-9]{1,5}(?:\.[0-9]{1,5}){1,3}-(?:rc|alpha|beta|dev|pre|SNAPSHOT)[A-Za-z0-9.-]*(?!\w)""",
     "account number (IBAN)": r"""
         [A-Z]{2}[0-9]{2}(?:\ ?[A-Z0-9]{4}){3,7}(?:\ ?[A-Z0-9]{1,3})?(?!\w)""",
+    "duration: 3h 45m": r"[0-9]{1,4}(?:h\ ?[0-9]{1,2}m?(?:\ ?[0-9]{1,2}s)?|m\ ?[0-9]{1,2}s)(?!\w)",
+    "number and fraction: 1 1/2": r"""
+        [0-9]{1,3}[\ -](?:1/[2-9]|2/[35]|3/[458]|4/5|5/[68]|7/8
+          |1/1[026]|[379]/10|(?:3|5|7|9|1[135])/16|1/32|1/64)(?![\w/-]|[.,][0-9])""",
     "number of a card": r"""
         [0-9]{4}(?P<card>[\ -])[0-9]{4}(?P=card)[0-9]{4}(?P=card)[0-9]{4}(?![\w-])""",
     "book number (ISBN)": r"97[89][\ -](?:[0-9]{1,7}[\ -]){3}[0-9X](?![\w-])",
@@ -156,6 +168,8 @@ _UNIT = r"""
      |[\xb5\u03bc](?:m|g|l|s|A|V|F)|[kM]?\u03a9|\xb0[CF])
     (?![\w/])""".replace("PREFIX", r"[\xb5\u03bcmkcdnhMGT]?")
 """A unit behind a number, of those that no language writes otherwise."""
+_UNIT_ALONE = r"(?<!\w)(?:[kmc\xb5\u03bc]?[glWJN]/)?[\xb5\u03bckcdm]?m[\xb2\xb3](?!\w)"
+"""A unit for which a digit has to be read, without a number: per km\xb2."""
 
 _FORMAT = (
     r"(?:\(\w{1,32}\))?(?:[0-9]\$)?[-+0\#]?[0-9]{0,3}(?:\.[0-9]{1,3})?(?:l{0,2}|h|z)"
@@ -172,29 +186,31 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 # Sets of characters come first: `re` looks for those alone many times as fast.
 SIGNS_HINT = re.compile(
-    rf"[#<&{{%\\/_`$\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
+    rf"[#<&{{%\\/_`$\xa7\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
     r"(?:(?<![@:\].\-(+{\\])|(?<=\{)[^{}\n]{1,200}+\}|(?<=\\)(?:[\\uUxnrt\"']|[A-Za-z]{2}|(?<=:\\))"
     r"|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}+\.[\w-])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+-]"
     r"|(?<=\])\(|(?<=\.)(?:[^\W\d_]\w|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
-"""Without any of these, and `localhost`, there is no match of `WITH_SIGNS`, which takes several
+"""Without any of these, and of `WORDS_HINT`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""
-_SIGNS = rf"\uE000-\uE00A`@#<&{{\[$%:~/\\\](+.\-{_EMOJI[1:-1]}"
+WORDS_HINT = ("localhost", "BIC", "SWIFT")
+"""Words of what has no sign."""
+_SIGNS = rf"\uE000-\uE00A`@#<&{{\[$\xa7%:~/\\\](+.\-{_EMOJI[1:-1]}"
 """What any of those begins with that begin with signs."""
 # What a letter cannot begin is not tried there one by one.
 WITH_SIGNS = _compiled(
     rf"(?=[{_SIGNS}])(?:{'|'.join([*_BEGINS_WITH_SIGN.values(), *_BEGINS_WITH_SIGNS.values()])})"
-    rf"|(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost)(?:{'|'.join(_BEGINS_WORD.values())})"
+    rf"|(?<!\w)(?=[^\W_]*+[.@:_+<-]|localhost|[A-Z]{{6}})(?:{'|'.join(_BEGINS_WORD.values())})"
 )
 DIGITS_HINT = re.compile(
-    r"[0-9\u2080-\u2089](?<![0-9].)(?:(?<=[A-Za-z)].)|(?<=[A-Z][-/].)"
+    r"[0-9\u2080-\u2089\xb2\xb3](?<![0-9].)(?:(?<=[A-Za-z)].)|(?<=[A-Z][-/].)"
     r"|(?<=[vVn.][ .].)(?:(?<=[vV]..)|(?<=[vV]\. .)|(?<=ersion .))|(?<=0)[0-9]+ [0-9]"
-    r"|(?<=[0-9])[0-9]*+(?:[a-fA-Z]|[ \xa0\u202f][\xb5\u03bcmkcdnhMGTWHPbglLsVAJNB\u03a9\xb0]"
+    r"|(?<=[0-9])[0-9]*+(?:[a-fhmA-Z]|[ \xa0\u202f][\xb5\u03bcmkcdnhMGTWHPbglLsVAJNB\u03a9\xb0]"
     r"|[ \xa0\u202f]?[:/\ufe0f\u20e3-]|\.[0-9]{1,5}\."
     r"|(?<=[0-9]{4})[ -][0-9]{4}|(?<=97[89]) [0-9]|(?<=[0-9]{7})))"
 )
 """Without any of these there is no match of `WITH_DIGITS`."""
 WITH_DIGITS = _compiled(
     rf"(?<![\w.,:/-])(?=[A-Za-z0-9()/-]{{0,12}}[0-9\u2080-\u2089])(?:{'|'.join(_WITH_DIGITS.values())})"
-    rf"|{_UNIT}"
+    rf"|{_UNIT}|{_UNIT_ALONE}"
 )

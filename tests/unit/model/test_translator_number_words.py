@@ -30,6 +30,7 @@ SAID = {
         "Nine month-old Ruby ran off on Sunday.": r"neun|9",
         "On five occasions he met women.": r"fünf|5",
         "Let's meet on Friday at nine.": r"neun|9|21",
+        "Chapters IV\u2013VII cover Henry VIII and Louis XIV.": r"VIII(?!\w)",
     },
 }
 

@@ -145,6 +145,7 @@ def test_an_interruption_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         ("de", "Rund 5 Mio. Euro, d. h. 12 Euro, z. B. für Schulen (vgl. Nr. 5, S. 12 ff.)."),
         ("de", "Er wohnt in der Goethestr. Nummer 4, z. Hd. Herrn Maier, Dipl.-Ing. Weber."),
         ("en", "Open Mon. Tue. and Fri. at 5 Main St., Apt. 4, Dept. Sales, Baker Bros. Inc."),
+        ("en", "A man of 180 lbs. and 6 ft. tall ran, and got part no. AB-1234/5."),
         ("pt", "O Sr. Silva, da Cia. Azul Ltda. Brasil, Av. Sul, n. 5, R. Augusta, séc. XX."),
         ("fr", "M. Dupont et Mme. Durand, av. Foch, bd. Hugo, n. 5."),
     ],

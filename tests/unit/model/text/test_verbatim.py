@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS
+from model.text.verbatim import DIGITS_HINT, SIGNS_HINT, WITH_DIGITS, WITH_SIGNS, WORDS_HINT
 
 
 def found(sentence: str) -> list[str]:
@@ -17,6 +17,7 @@ def found(sentence: str) -> list[str]:
         match.span()
         for hint, pattern in ((SIGNS_HINT, WITH_SIGNS), (DIGITS_HINT, WITH_DIGITS))
         if hint.search(sentence)
+        or (pattern is WITH_SIGNS and any(word in sentence for word in WORDS_HINT))
         for match in pattern.finditer(sentence)
     ]
     spans.sort(key=lambda span: (span[0], -span[1]))
@@ -127,6 +128,23 @@ def found(sentence: str) -> list[str]:
             ["3f2a9bc", "550e8400-e29b-41d4-a716-446655440000", "10.1000/xyz.123"],
         ),
         ("Colour #00ff00, # of items", ["#00ff00", "#"]),
+        (
+            "\xa7 433 Abs. 1 S. 2 BGB, \xa7\xa7 433, 434 ff. HGB und "
+            "\xa7 1 Satz 2 lit. a DSGVO, \xa7 5 ALLES",
+            [
+                "\xa7 433 Abs. 1 S. 2 BGB",
+                "\xa7\xa7 433, 434 ff. HGB",
+                "\xa7 1 Satz 2 lit. a DSGVO",
+                "\xa7 5",
+            ],
+        ),
+        ("BIC COBADEFFXXX, SWIFT: DEUTDEDB, ABSOLUTE", ["COBADEFFXXX", "DEUTDEDB"]),
+        ("per km\xb2, in kg/m\xb3, not E=mc\xb2", ["km\xb2", "kg/m\xb3"]),
+        ("in 3h 45m, 2h30, 10m 30s, not 45m or 3h", ["3h 45m", "2h30", "10m 30s"]),
+        (
+            "1 1/2 cups, 2-1/2 or 5 3/8. On 5 1/2/2020, 3 10/4, 7 1/2-1",
+            ["1 1/2", "2-1/2", "5 3/8"],
+        ),
     ],
 )
 def test_what_is_kept(sentence: str, kept: list[str]) -> None:

@@ -72,6 +72,23 @@ def test_every_character_has_an_origin(text: str) -> None:
         ("de", "Das Bzw. Co.usw. bleibt", "Das Bzw. Co.usw. bleibt"),
         ("en", "fruit, e.g. apples, vs. bread", "fruit, for example apples, versus bread"),
         ("en", "z. B. Hrn. Lenz", "z. B. Hrn. Lenz"),
+        (
+            "de",
+            "4,2 Mrd. \u20ac, nach 3 Mio.EUR, 5 Mio. Leute",
+            "4,2 Milliarden Euro, nach 3 Millionen Euro, 5 Millionen Leute",
+        ),
+        (
+            "de",
+            "Fr., 7. Okt., Fr. Lenz am 3. Jan. und im Dez. oder Sept. 2020",
+            "Freitag, 7. Oktober, Frau Lenz am 3. Januar und im Dez. oder September 2020",
+        ),
+        (
+            "en",
+            "Sat., 5 Dec. 2020. He sat. The Sun. No. AB-12, no. A12, no. Oct. 3",
+            "Saturday, 5 December 2020. He sat. The Sun. number AB-12, number A12, no. October 3",
+        ),
+        ("en", "180 lbs., \xbd tsp. ext. 4", "180 pounds, \xbd teaspoons extension 4"),
+        ("en", " Oct. and", " October and"),  # behind a number that is kept
     ],
 )  # fmt: skip
 def test_abbreviations_are_read_in_full(language: str, text: str, read: str) -> None:
