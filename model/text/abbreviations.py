@@ -183,7 +183,9 @@ _WRITTEN_OUT = {
         "inkl.": "inklusive", "exkl.": "exklusive", "zzgl.": "zuzüglich", "mind.": "mindestens",
         "Jh.": "Jahrhundert", "Tel.": "Telefon", "Nr. 0": "Nummer", "S. 0": "Seite",
         "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
-        "Bd. 0": "Band", "Tsd.": "Tausend",
+        "Bd. 0": "Band", "Tsd.": "Tausend", "n. Chr.": "nach Christus",
+        "v. Chr.": "vor Christus", "0 Min.": "Minuten", "0 Std.": "Stunden", "0 Sek.": "Sekunden",
+        "0 Stk.": "St\xfcck", "0 Pr.": "Prise", "0 Pck.": "P\xe4ckchen",
         **{
             f"{short} {sign}".rstrip(): f"{word} {currency}".rstrip()
             for short, word in (("Mio.", "Millionen"), ("Mrd.", "Milliarden"))
@@ -197,6 +199,9 @@ _WRITTEN_OUT = {
         "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
         "incl.": "including", "vs.": "versus", "Dept.": "Department", "No. 0": "number",
         "No. C": "number", "no. C": "number", "ext. 0": "extension", "0 lbs.": "pounds",
+        "Nos. 0": "numbers", "nos. 0": "numbers", "0 min.": "minutes", "0 mins.": "minutes",
+        "0 hr.": "hours", "0 hrs.": "hours", "0 sec.": "seconds", "0 secs.": "seconds",
+        "0 yr.": "years", "0 yrs.": "years", "0 ft.": "feet", "0 mi.": "miles",
         "0 lb.": "pounds", "0 oz.": "ounces", "0 tbsp.": "tablespoons", "0 tsp.": "teaspoons",
         **_with_numbers(_MONTHS_EN), **_with_commas(_DAYS_EN),
     },

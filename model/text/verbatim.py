@@ -23,6 +23,11 @@ WEB_ADDRESS = r"""
 """An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
 
 _EMOJI = "[\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\U0001f000-\U0001fbff]"
+_OF_LAW = r"""
+    (?:,?[\ \xa0](?:Abs|UAbs|S|Satz|Nr|lit|Hs|Halbs|Alt|Ziff|Buchst)\.?[\ \xa0]?
+       (?:[0-9]{1,3}[a-z]?|[a-z]\)?)(?!\w)){0,5}
+    (?:\ ff?\.)?(?:[\ \xa0](?=[A-Z]{2,5}(?!\w)|[A-Z]+[a-z])[A-Z][A-Za-z]{0,8}[GOBVR](?!\w))?"""
+"""The parts of a paragraph, and the law: Abs. 1 S. 2 BGB."""
 _BEGINS_WITH_SIGN = {
     "placeholder of a model": r"[\uE000-\uE00A]",  # in the text already
     "code": r"""
@@ -73,9 +78,7 @@ _BEGINS_WITH_SIGN = {
     "telephone: +1 555 010": r"\+(?<!\w\+)[0-9][0-9\ ()/.\xa0-]{5,20}[0-9](?![\w])",
     "paragraph of a law: \xa7 433 Abs. 1 BGB": r"""
         \xa7(?<!\w\xa7)\xa7?[\ \xa0]?[0-9]{1,4}[a-z]?(?:(?:,\ |-|\u2013)[0-9]{1,4}[a-z]?){0,9}
-        (?:,?[\ \xa0](?:Abs|UAbs|S|Satz|Nr|lit|Hs|Halbs|Alt|Ziff|Buchst)\.?[\ \xa0]?
-           (?:[0-9]{1,3}[a-z]?|[a-z]\)?)(?!\w)){0,5}
-        (?:\ ff?\.)?(?:[\ \xa0](?=[A-Z]{2,5}(?!\w)|[A-Z]+[a-z])[A-Z][A-Za-z]{0,8}[GOBVR](?!\w))?""",
+        OF_LAW""",
     "flag": "[\U0001f1e6-\U0001f1ff]{2}",
     "emoji": rf"""
         {_EMOJI}(?:[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d{_EMOJI})*""",
@@ -95,6 +98,8 @@ _BEGINS_WORD = {
     "domain": r"""
         (?<![.@/-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|io|edu|gov|de|ch|eu|dev|info|co\.uk)
         \b(?!\.?\w)(?:/[\w./%?&=~-]*\w)?""",
+    "article of a law: Art. 5 Abs. 1 GG": r"""
+        Art\.[\ \xa0][0-9]{1,3}[a-z]?(?=,?[\ \xa0](?:Abs|S|Satz)\b)OF_LAW""",
     "bank: BIC COBADEFFXXX": r"""
         (?:(?<=BIC[\ :])|(?<=BIC:\ )|(?<=SWIFT[\ :])|(?<=SWIFT:\ ))
         [A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?![\w-])""",
@@ -180,7 +185,7 @@ _GAP = r"[^\S\n]"
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    pattern = pattern.replace("FORMAT", _FORMAT).replace("GAP", _GAP)
+    pattern = pattern.replace("FORMAT", _FORMAT).replace("GAP", _GAP).replace("OF_LAW", _OF_LAW)
     return re.compile(pattern.replace("EXTENSIONS", "|".join(_EXTENSIONS.split())), re.VERBOSE)
 
 
@@ -189,7 +194,7 @@ SIGNS_HINT = re.compile(
     rf"[#<&{{%\\/_`$\xa7\uE000-\uE00A\[@:\].\-(+{_EMOJI[1:-1]}]"
     r"(?:(?<![@:\].\-(+{\\])|(?<=\{)[^{}\n]{1,200}+\}|(?<=\\)(?:[\\uUxnrt\"']|[A-Za-z]{2}|(?<=:\\))"
     r"|(?<=@)(?:(?<![\w/&@]@)[A-Za-z_@]|[\w-]{1,63}+\.[\w-])|(?<=:)(?<![\w:/]:)[A-Za-z0-9_+-]"
-    r"|(?<=\])\(|(?<=\.)(?:[^\W\d_]\w|7[zZ]|(?<=www\.))|(?<=-)-|(?<=[(+])[0-9])"
+    r"|(?<=\])\(|(?<=\.)(?:[^\W\d_]\w|7[zZ]|(?<=www\.)|(?<=Art\.))|(?<=-)-|(?<=[(+])[0-9])"
 )
 """Without any of these, and of `WORDS_HINT`, there is no match of `WITH_SIGNS`, which takes several
 times as long."""

@@ -91,6 +91,7 @@ _SHORT = 24
 """Characters of what is remembered."""
 
 _SIGN_BEFORE = re.compile(r"(?<![^\s(\[{\"'\u201c\u201e\xab\u2018|=~<>\u2248])[-+\xb1\u2212\u2013]")
+_DASHES = frozenset("-\u2013")
 _SIGNS = frozenset("-+\xb1\u2212\u2013")
 _ENDS_OF_CODES = frozenset(code[-1] for code in CODES)
 _CODE_LENGTH = 3
@@ -112,6 +113,8 @@ _MOST_BEFORE_CLOCK = 8
 _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})+)(?:[.,](\d+))?")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
+_HOURS = re.compile(r"(\d{1,2})(?::([0-5]\d))?([-\u2013])(\d{1,2})(?::([0-5]\d))?")
+_ZEROS = {"k": 3, "K": 3, "M": 6, "B": 9}
 _JOINT = re.compile(rf"[{_JOINTS}]")
 _LETTERS_OF_NAMES = "A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f"
 _OF_NAME = frozenset(re.findall(f"[{_LETTERS_OF_NAMES}]", "".join(map(chr, range(0x530)))))
@@ -138,7 +141,7 @@ def find(text: str, language: str, *, most: int = _MOST_NUMBERS) -> list[Number]
         return _unchanged(text, 0)
     numbers = list(islice(_numbers(text, rules), most))
     rest = _unchanged(text, numbers[-1].end) if len(numbers) == most else []
-    return _with_ranges(text, numbers, rules.language) + rest
+    return _with_ranges(text, _with_clock_ranges(text, numbers), rules.language) + rest
 
 
 def _unchanged(text: str, begin: int) -> list[Number]:
@@ -183,6 +186,8 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
                 and _is_behind(clock_before, text, begin, written, end)
             ):
                 value, end = _with_suffix(text, begin, end, value, rules, near)
+            if before in CURRENCIES and isinstance(value, Quantity):
+                value, end = _with_zeros(text, end, value)
             if _is_near(text, last, begin, before) and isinstance(value, Quantity):
                 value, begin = _with_prefix(text, last, begin, end, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
@@ -258,6 +263,25 @@ def _is_near(text: str, last: int, begin: int, before: str) -> bool:
     return before in _SIGNS or before in CURRENCIES
 
 
+def _with_clock_ranges(text: str, numbers: list[Number]) -> list[Number]:
+    """`numbers` with those times of day as one that a dash makes a range."""
+    joined: list[Number] = []
+    for number in numbers:
+        if joined and isinstance(number.value, Clock) and number.value.half:
+            first = joined[-1]
+            between = text[first.end : number.begin]
+            if (
+                between.strip(" ") in _DASHES
+                and isinstance(first.value, Clock)
+                and first.value.half
+            ):
+                value = Compound((first.value, number.value), (between,))
+                number = Number(first.begin, number.end, text[first.begin : number.end], value)
+                joined.pop()
+        joined.append(number)
+    return joined
+
+
 def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
     """`numbers` with those that a word makes a range as one."""
     word = range_word(language)
@@ -319,6 +343,19 @@ def _with_prefix(
     return value, begin
 
 
+def _with_zeros(text: str, end: int, value: Quantity) -> tuple[Quantity, int]:
+    """An amount of money, whose sign is before it, with the letter behind it that stands for its
+    zeros, as in $85k, and where that ends."""
+    zeros = _ZEROS.get(text[end : end + 1], 0)
+    if not zeros or len(value.fraction) > zeros or value.native:
+        return value, end
+    behind = text[end + 1 : end + 2]
+    if behind == "_" or behind.isalnum():
+        return value, end
+    whole = (value.whole + value.fraction.ljust(zeros, "0")).lstrip("0") or "0"
+    return value._replace(whole=whole, fraction="", grouped=True), end + 1
+
+
 def _with_suffix(
     text: str, begin: int, end: int, value: Value, rules: Conventions, first: int
 ) -> tuple[Value, int]:
@@ -334,10 +371,13 @@ def _with_suffix(
         found = _with_word(text, begin, end, value, rules, first)
         if found is not None:
             return found
-    if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
-        return value, end
     around = suffixes(rules.language)
     written = text[begin:end]
+    if isinstance(value, Compound) and around.half and (half := around.half.match(text, end)):
+        clocks = _clock_range(written, half[1][0].lower() + "m")
+        return (value, end) if clocks is None else (clocks, half.end())
+    if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):
+        return value, end
     may_be_clock = first <= _HOUR_BEHIND or around.clock_before
     if may_be_clock and (clock := _clock(written)) is not None:
         if around.half and (half := around.half.match(text, end)) and 1 <= int(clock.hour) <= 12:
@@ -379,6 +419,22 @@ def _clock(written: str) -> Clock | None:
     """A time of day in digits, if something else says that it is one."""
     match = _HOUR.fullmatch(written)
     return match and Clock(match[1], (match[2],) if match[2] else ())
+
+
+def _clock_range(written: str, half: str) -> Compound | None:
+    """From when to when, if the second is of a half of a day; None if it is no such range.
+
+    The first one is of the same half if it is then before the second: 9-5pm begins in the morning.
+    """
+    match = _HOURS.fullmatch(written)
+    if match is None or not all(1 <= int(hour) <= 12 for hour in match.group(1, 4)):
+        return None
+    first, last = (
+        (int(hour) % 12, minutes or "") for hour, minutes in (match.group(1, 2), match.group(4, 5))
+    )
+    other = "pm" if half == "am" else "am"
+    begins = Clock(match[1], (match[2],) if match[2] else (), half if first < last else other)
+    return Compound((begins, Clock(match[4], (match[5],) if match[5] else (), half)), (match[3],))
 
 
 def _value(written: str, rules: Conventions) -> Value:

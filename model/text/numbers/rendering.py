@@ -75,6 +75,8 @@ def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
     match number.value:
         case Quantity() as value:
             yield from _quantity(value, rules)
+        case Compound(parts=(Clock(), Clock())) as value:
+            yield tuple(_clock_range(value, rules))
         case Compound() as value:
             yield from _compound(value, rules)
         case Clock() as value:
@@ -167,15 +169,22 @@ def _grouped(digits: str, mark: str, two_after_three: bool) -> str:
     return mark.join((*reversed(groups), digits[end:]))
 
 
+def _clock_range(value: Compound, rules: Conventions) -> Iterator[str]:
+    parts = [next(_clock(part, rules)) for part in value.parts if isinstance(part, Clock)]
+    for sign in dict.fromkeys((*value.signs, *_DASHES)):
+        yield _joined(parts, (sign,))
+
+
 def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
-    parts = [next(_plain(part, rules)) for part in value.parts]
+    quantities = [part for part in value.parts if isinstance(part, Quantity)]
+    parts = [next(_plain(part, rules)) for part in quantities]
     same = _joined(parts, value.signs)
     if len(parts) != 2:
         yield (same,)
         return
     [sign] = value.signs
     dashed = [_joined(parts, (dash,)) for dash in _DASHES]
-    short = all(len(part.whole) <= 2 and not part.fraction for part in value.parts)
+    short = all(len(part.whole) <= 2 and not part.fraction for part in quantities)
     word = range_word(rules.language)
     worded = [] if word is None else [(f"{parts[0]} {word} {parts[1]}",)]
     if sign in _DASHES:

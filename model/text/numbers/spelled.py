@@ -30,7 +30,7 @@ _HYPHENS = "\u2010-\u2013\u2212"
 def find_spelled(text: str, language: str) -> list[Number]:
     """The numbers in words of a text, in order; their `text` is how digits say it.
 
-    None are single words of English (twenty), round ones of German (zwanzig, dreitausend), what is
+    None are single words of English (twenty), round ones of German (zwanzig, dreihundert), what is
     part of more, such as an ordinal, a fraction or a longer number, or what may be no number at
     all, as in "two thirty-five".
 
@@ -93,9 +93,11 @@ def _german_value(word: str) -> int | None:
     thousands, thousand, rest = word.rpartition("tausend")
     hundreds, hundred, small = rest.rpartition("hundert")
     below = _german_below_hundred(small.removeprefix("und") if thousand or hundred else small)
-    if not below or not (thousand or hundred or "und" in small):
+    if not (below or (thousand and hundred and not small)):
         return None
-    total = below
+    if not (thousand or hundred or "und" in small):
+        return None
+    total = below or 0
     if hundred:
         hundreds = hundreds.removeprefix("und") if thousand else hundreds
         many = _DE_BELOW_TWENTY.get(hundreds, None if hundreds else 1)

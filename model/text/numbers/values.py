@@ -58,7 +58,8 @@ class Unchanged(NamedTuple):
 class Compound(NamedTuple):
     """Numbers with signs between them, as in ranges, ratios and scores."""
 
-    parts: tuple[Quantity, ...]
+    parts: tuple[Quantity, ...] | tuple[Clock, Clock]
+    """From one time of day to another only where a text tells the halves of a day apart."""
     signs: tuple[str, ...]
     """One fewer."""
 

@@ -206,33 +206,14 @@ def thousand_word(language: str) -> str | None:
     return words and words.rsplit("|", maxsplit=1)[-1]
 
 
-_PARTS = re.compile(
-    r"(?<!\w)(?:fig(?:ur[ea]s?)?|sections?|chapters?|tables?|versions?|abb(?:ildung)?|abschnitt"
-    r"|kapitel|tabelle|fassung|figura|se\xe7\xe3o|sec\xe7\xe3o|cap\xedtulo|tabela|vers\xe3o|version|ver)"
-    r"\.?[ \u00a0]\Z",
-    re.IGNORECASE,
+_PART_NAMES = (
+    "fig|figure|figura|figuras|section|sections|chapter|chapters|table|tables|version|versions|abb"
+    "|abbildung|abschnitt|kapitel|tabelle|fassung|se\xe7\xe3o|sec\xe7\xe3o|cap\xedtulo|tabela"
+    "|vers\xe3o|ver|build|release|revision|rev|firmware|room|android|debian|ios|php|python|ubuntu"
+    "|usb|windows"
 )
-_ENDS_OF_PARTS = frozenset(
-    [
-        "ig",
-        "re",
-        "es",
-        "ra",
-        "as",
-        "on",
-        "ns",
-        "er",
-        "rs",
-        "le",
-        "bb",
-        "ng",
-        "tt",
-        "el",
-        "ão",
-        "lo",
-        "la",
-    ]
-)
+_PARTS = re.compile(rf"(?<!\w)(?:{_PART_NAMES})\.?[ \u00a0]\Z", re.IGNORECASE)
+_ENDS_OF_PARTS = frozenset(name[-2:] for name in _PART_NAMES.split("|"))
 """The last two letters of each of them."""
 _LONGEST_PART = 12
 

@@ -138,6 +138,10 @@ def found(sentence: str) -> list[str]:
                 "\xa7 5",
             ],
         ),
+        (
+            "Art. 5 Abs. 1 GG, Art. 5, Art. 12a Abs. 4 S. 2 und",
+            ["Art. 5 Abs. 1 GG", "Art. 12a Abs. 4 S. 2"],
+        ),
         ("BIC COBADEFFXXX, SWIFT: DEUTDEDB, ABSOLUTE", ["COBADEFFXXX", "DEUTDEDB"]),
         ("per km\xb2, in kg/m\xb3, not E=mc\xb2", ["km\xb2", "kg/m\xb3"]),
         ("in 3h 45m, 2h30, 10m 30s, not 45m or 3h", ["3h 45m", "2h30", "10m 30s"]),

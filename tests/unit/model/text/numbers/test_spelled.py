@@ -54,7 +54,8 @@ def _is_found(value: int, language: str) -> bool:
     """Whether models are spared it: round numbers, and short ones, they know."""
     below = value % 100
     if language == "de":
-        return below > 0 and (value > 100 or (below > 20 and below % 10 > 0))
+        is_long = value > 1000 and value % 1000 > 0
+        return is_long or (below > 0 and (value > 100 or (below > 20 and below % 10 > 0)))
     if value < 100:
         return below > 20 and below % 10 > 0
     return value % 1000 > 0 and (value > 1000 or below > 0)
