@@ -231,9 +231,9 @@ _MAY_LACK_ONE = frozenset(
 )
 _STREET = re.compile(r"(?<=[a-zäöüß])str\.")
 _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
-    "0": r"(?=\s?(?:\d|$))",
+    "0": r"(?=\s?\d|\s$)",
     "A": r"(?=\s[^\W\d_a-zäöüß])",
-    "C": r"(?=\s[A-Z0-9/-]{0,12}[0-9])",
+    "C": r"(?=\s[A-Z0-9/-]{0,12}[0-9]|\s$)",
     ",": r"(?=,)",
 }
 _BEHIND_NUMBER = r"(?:(?<=[\d\xbc-\xbe]\s)|(?<=\d\.\s)|(?:(?<=^\s)|^))"

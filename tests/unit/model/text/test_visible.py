@@ -90,6 +90,11 @@ def test_every_character_has_an_origin(text: str) -> None:
         ("en", "180 lbs., \xbd tsp. ext. 4", "180 pounds, \xbd teaspoons extension 4"),
         ("de", "45 Min. um 800 n. Chr., Min. 3", "45 Minuten um 800 nach Christus, Min. 3"),
         ("en", "5 min. of it, min. 5, Nos. 1-3", "5 minutes of it, min. 5, numbers 1-3"),
+        ("en", "No.", "No."),
+        ("en", "I said No. No. 5", "I said No. number 5"),
+        ("en", "Order no. ", "Order number "),  # before a number that is kept
+        ("de", "Siehe S.", "Siehe S."),
+        ("de", "siehe S. ", "siehe Seite "),
         ("en", " Oct. and", " October and"),  # behind a number that is kept
     ],
 )  # fmt: skip
