@@ -183,8 +183,8 @@ _WRITTEN_OUT = {
         "inkl.": "inklusive", "exkl.": "exklusive", "zzgl.": "zuzüglich", "mind.": "mindestens",
         "Jh.": "Jahrhundert", "Tel.": "Telefon", "Nr. 0": "Nummer", "S. 0": "Seite",
         "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
-        "Bd. 0": "Band", "Tsd.": "Tausend", "n. Chr.": "nach Christus",
-        "v. Chr.": "vor Christus", "0 Min.": "Minuten", "0 Std.": "Stunden", "0 Sek.": "Sekunden",
+        "Bd. 0": "Band", "Tsd.": "Tausend", "v. Chr.": "BC",
+        "n. Chr.": "AD", "0 Min.": "Minuten", "0 Std.": "Stunden", "0 Sek.": "Sekunden",
         "0 Stk.": "St\xfcck", "0 Pr.": "Prise", "0 Pck.": "P\xe4ckchen",
         **{
             f"{short} {sign}".rstrip(): f"{word} {currency}".rstrip()

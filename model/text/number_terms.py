@@ -1,9 +1,11 @@
-"""Numbers without digits that a translation must have: small ones in words, and Roman numerals."""
+"""What a translation must have of numbers besides digits: small ones in words, Roman numerals, and
+whether a year is before Christ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.text.eras import Eras
 from model.text.glossary import TermMatch
 from model.text.number_words import NumberWords
 from model.text.roman_numerals import RomanNumerals
@@ -23,6 +25,7 @@ class NumberTerms:
     def __init__(self, source: str, target: str) -> None:
         self._words = NumberWords(source, target)
         self._numerals = RomanNumerals(target)
+        self._eras = Eras(source, target)
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
         """Those of `sentence` that are surely a number, in order.
@@ -32,6 +35,5 @@ class NumberTerms:
             taken: parts of it where none is looked for; in order, apart from each other.
         """
         words = self._words.find(sentence, taken)
-        if not (numerals := self._numerals.find(sentence, taken)):
-            return words
-        return tuple(sorted([*words, *numerals], key=lambda term: term.begin))
+        others = self._numerals.find(sentence, taken) + self._eras.find(sentence, taken)
+        return tuple(sorted([*words, *others], key=lambda term: term.begin)) if others else words

@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from model.text.english_articles import article_before
+from model.text.english_ordinals import with_endings
 from model.text.language_tags import base_language
 from model.text.tokenizer import Tokenizer
 from model.text.visible import visible
@@ -151,7 +152,7 @@ class RunReader:
 
     def __init__(self, tokenizer: Tokenizer, *, placeholders: bool, target: str = "") -> None:
         self._tokenizer = tokenizer
-        self._has_a_and_an = base_language(target) == "en"
+        self._is_into_english = base_language(target) == "en"
         self._placeholders = PLACEHOLDERS if placeholders and tokenizer.has_placeholders else ()
 
     @cached_property
@@ -229,7 +230,12 @@ class RunReader:
             at = span.end
         writer.write(surfaces, at, len(token_ids))
         whole = writer.rendered({span.run for span in found}, len(token_ids))
-        return _with_articles(whole, num_own) if replaced and self._has_a_and_an else whole
+        if replaced:
+            whole = _with_single_stops(whole, num_own)
+        if not self._is_into_english:
+            return whole
+        whole = whole._replace(text=with_endings(whole.text))
+        return _with_articles(whole, num_own) if replaced else whole
 
 
 def _is_read_as_written(sentence: str, runs: Runs) -> bool:
@@ -305,6 +311,25 @@ def _with_replaced(
         ),
         sorted([*spans, *numbered]),
     )
+
+
+def _with_single_stops(rendered: Rendered, first: int) -> Rendered:
+    """A translation in which no full stop follows that of a run from a number on, as of `v. Chr.`
+    at the end of a sentence; an ellipsis may."""
+    text, parts, all_caps = rendered
+    for part in reversed(parts):
+        end = part.end
+        if part.run is None or part.run < first or text[end - 1 : end + 1] != "..":
+            continue
+        if text[end + 1 : end + 2] != ".":
+            text = text[:end] + text[end + 1 :]
+            parts = tuple(
+                each._replace(
+                    begin=each.begin - (each.begin > end), end=each.end - (each.end > end)
+                )
+                for each in parts
+            )
+    return Rendered(text, parts, all_caps)
 
 
 def _with_articles(rendered: Rendered, first: int) -> Rendered:

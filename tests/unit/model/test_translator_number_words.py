@@ -22,6 +22,8 @@ def translator(request: pytest.FixtureRequest) -> Iterator[Translator]:
 SAID = {
     "de-en": {
         "Wir sehen uns am Montag um zehn.": r"ten|10",
+        "Etwa 1000 v. Chr. war es so.": r"BC",
+        "Im 1. Jahrhundert n. Chr. lebte er.": r"1st century AD",
         "Am Dienstag um zwölf essen wir zusammen.": r"twelve|12|noon",
         "Neun Monate nach der Wahl ist er gegangen.": r"nine|9",
         "Meine Mutter hat wegen ihrer Krankheit drei Tage nicht geschlafen.": r"three|3",
@@ -30,6 +32,7 @@ SAID = {
         "Nine month-old Ruby ran off on Sunday.": r"neun|9",
         "On five occasions he met women.": r"fünf|5",
         "Let's meet on Friday at nine.": r"neun|9|21",
+        "Alexander died in 323 BCE.": r"v\. Chr\.\Z",
         "Chapters IV\u2013VII cover Henry VIII and Louis XIV.": r"VIII(?!\w)",
     },
 }

@@ -1,0 +1,67 @@
+"""Whether a year or a century is before Christ, which a translation must say in whatever form.
+
+It is a term where a translation lacks it, as numbers in words are (model/text/number_words.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from model.text.glossary import LetterCase, TermMatch
+from model.text.language_tags import base_language
+from model.text.numbers import ERA, era_name
+from model.text.words import Span, overlapping
+from model.text_options import GlossaryEntry
+
+__all__ = ["Eras"]
+
+_HINTS = {
+    "en": ("BC", "B.C", "AD", "A.D", "CE", "C.E"),
+    "de": ("Chr.", "u. Z.", "u.Z."),
+}
+_BEHIND = re.compile(r"(?:[0-9]|centur(?:y|ies)|hunderts?|Jh\.)\Z")
+_LONGEST = len("centuries")
+
+
+class Eras:
+    """Finds the eras of sentences. Safe to use from several threads.
+
+    Args:
+        source: code of the language of the sentences; none are found in those that are not known.
+        target: code of the language that they are translated into.
+    """
+
+    def __init__(self, source: str, target: str) -> None:
+        target = base_language(target)
+        names = {each: era_name(each, target) for each in ("BC", "AD")}
+        self._names = {each: name for each, name in names.items() if name is not None}
+        self._hints = _HINTS.get(base_language(source), ())
+        self._said = {each: _said(name) for each, name in self._names.items()}
+
+    def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
+        """Those of `sentence`, in order, as terms.
+
+        Args:
+            sentence: or a longer text.
+            taken: parts of it where none is looked for; in order, apart from each other.
+        """
+        if not self._names or not any(map(sentence.__contains__, self._hints)):
+            return ()
+        return tuple(self._found(sentence, taken))
+
+    def _found(self, sentence: str, taken: Sequence[Span]) -> Iterator[TermMatch]:
+        for match in ERA.finditer(sentence):
+            begin, end = match.start() + 1, match.end()
+            if overlapping(taken, begin, end):
+                continue
+            era = match.lastgroup or ""
+            if _BEHIND.search(sentence, max(0, begin - 1 - _LONGEST), begin - 1):
+                entry = GlossaryEntry(match[0][1:], (self._names[era],), case_sensitive=True)
+                yield TermMatch(begin, end, entry, LetterCase(), self._said[era])
+
+
+def _said(name: str) -> re.Pattern[str]:
+    """A name with or without its spaces and stops."""
+    parts = re.findall(r"\w+", name)
+    return re.compile(r"(?<!\w)" + r"\W{0,2}".join(parts) + r"(?!\w)")
