@@ -7,10 +7,11 @@ they have by mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase
+from typing import NamedTuple
 
 __all__ = [
     "Corrections",
@@ -236,8 +237,8 @@ _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
     "C": r"(?=\s[A-Z0-9/-]{0,12}[0-9]|\s$)",
     ",": r"(?=,)",
 }
-_BEHIND_NUMBER = r"(?:(?<=[\d\xbc-\xbe]\s)|(?<=\d\.\s)|(?:(?<=^\s)|^))"
-"""Which may be no part of the text, which begins behind it."""
+_ENDS = r"(?!\w)"
+"""What follows all others."""
 
 
 def contractions(text: str) -> Iterable[tuple[int, int, str]]:
@@ -259,8 +260,28 @@ def _contractions(text: str) -> Iterator[tuple[int, int, str]]:
         yield *found.span(), f"{before}'{written[mark:]}"
 
 
+class _Reading(NamedTuple):
+    """What an abbreviation is read as, where it is certain."""
+
+    is_behind_number: bool
+    follows: re.Pattern[str]
+    read: str
+
+
+class _Abbreviations(NamedTuple):
+    """Those of a language that are read in full."""
+
+    pattern: re.Pattern[str]
+    """Finds them, and others that look alike."""
+    readings: dict[str, list[_Reading]]
+    """By abbreviation without its spaces."""
+    beginnings: frozenset[str]
+    """What stands before the first full stop of each."""
+
+
 _MOST_BEFORE_STOP = 12
 """Characters of an abbreviation before its first full stop."""
+_LAST_LETTERS = re.compile(r"[^\W\d_]+\Z")
 
 
 def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
@@ -268,14 +289,18 @@ def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
 
     One at the end has its full stop, which may be the sentence's, too.
     """
-    pattern, words = _pattern(language)
+    known = _abbreviations(language)
     stop_at = text.find(".")
-    if pattern is None or stop_at < 0:
+    if known is None or stop_at < 0:
         return
-    for found in pattern.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
-        read = words[(found.lastindex or 1) - 1]
-        stop = "." if found.end() == len(text) else ""
-        yield found.start(), found.end(), read + stop
+    for found in known.pattern.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
+        begin, end = found.span()
+        for reading in known.readings["".join(found[0].split())]:
+            if reading.follows.match(text, end) and (
+                not reading.is_behind_number or _is_behind_number(text, begin)
+            ):
+                yield begin, end, reading.read + "." * (end == len(text))
+                break
     if language == "de":
         for found in _STREET.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
             yield found.start(), found.end(), "straße"
@@ -283,52 +308,43 @@ def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
 
 def may_expand(lines: str, language: str) -> bool:
     """Whether in any of some lines there may be `expansions`."""
-    hint = _first_stop(language)
-    return hint is not None and hint.search(lines) is not None
+    known = _abbreviations(language)
+    if known is None:
+        return False
+    if language == "de" and "str." in lines:
+        return True
+    # Of many lines, most have the same before their stops.
+    before_stops = {part[-_MOST_BEFORE_STOP:] for part in lines.split(".")}
+    words = map(_LAST_LETTERS.search, before_stops)
+    return any(word is not None and word[0] in known.beginnings for word in words)
+
+
+def _is_behind_number(text: str, begin: int) -> bool:
+    """Whether a number stands before a place, or did: it may be no part of the text, which begins
+    behind it then."""
+    if begin <= 1:
+        return text[:begin].isspace() or not begin
+    before = text[max(0, begin - 2 - (text[begin - 2] == ".")) : begin]
+    return before[-1].isspace() and (before[0].isdecimal() or before[0] in "\xbc\xbd\xbe")
 
 
 @cache
-def _first_stop(language: str) -> re.Pattern[str] | None:
-    """The first full stop of any abbreviation of a language that is read in full: `re` looks fast
-    for that."""
+def _abbreviations(language: str) -> _Abbreviations | None:
     table = _WRITTEN_OUT.get(language)
     if table is None:
         return None
-    patterns = [r"(?<=str\.)"] if language == "de" else []
-    for written in table:
-        _, short, follows = _parted(written)
-        first, _, rest = short.partition(".")
-        patterns.append(rf"(?<=\b{re.escape(first)}\.){_spaced(rest)}{follows}")
-    return re.compile(rf"\.(?:{'|'.join(patterns)})", re.MULTILINE)
-
-
-def _parted(written: str) -> tuple[str, str, str]:
-    """The pattern of what stands before an abbreviation of a table, it, and that of what stands
-    behind it."""
-    before = ""
-    if written.startswith("0 "):
-        before, written = _BEHIND_NUMBER, written[2:]
-    short, _, follows = written.rpartition(" ")
-    if follows not in _WHAT_FOLLOWS:
-        short, follows = written, ""
-    return before, short, _WHAT_FOLLOWS.get(follows, r"(?!\w)")
-
-
-def _spaced(abbreviation: str) -> str:
-    """The pattern of it, with or without its spaces."""
-    return re.escape(abbreviation).replace(r"\ ", r"\s?")
-
-
-@cache
-def _pattern(language: str) -> tuple[re.Pattern[str] | None, Sequence[str]]:
-    """What finds the abbreviations of a language, each as a group, and what these are read as."""
-    table = _WRITTEN_OUT.get(language)
-    if table is None:
-        return None, ()
-    patterns: list[str] = []
-    words: list[str] = []
+    readings: dict[str, list[_Reading]] = {}
+    patterns: dict[str, None] = {}
     for written in sorted(table, key=len, reverse=True):
-        before, short, follows = _parted(written)
-        patterns.append(f"({before}{_spaced(short)}{follows})")
-        words.append(table[written])
-    return re.compile(rf"(?<![\w.])(?:{'|'.join(patterns)})"), words
+        is_behind_number = written.startswith("0 ")
+        short, _, mark = written.removeprefix("0 ").rpartition(" ")
+        if mark not in _WHAT_FOLLOWS:
+            short, mark = written.removeprefix("0 "), ""
+        spaced = re.escape(short).replace(r"\ ", r"\s?")
+        patterns[spaced + ("" if mark else _ENDS)] = None
+        follows = re.compile(_WHAT_FOLLOWS.get(mark, _ENDS))
+        reading = _Reading(is_behind_number, follows, table[written])
+        readings.setdefault(short.replace(" ", ""), []).append(reading)
+    pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(sorted(patterns, key=len, reverse=True))})")
+    beginnings = frozenset(short.partition(".")[0] for short in readings)
+    return _Abbreviations(pattern, readings, beginnings)
