@@ -323,7 +323,7 @@ def _is_behind_number(text: str, begin: int) -> bool:
     """Whether a number stands before a place, or did: it may be no part of the text, which begins
     behind it then."""
     if begin <= 1:
-        return text[:begin].isspace() or not begin
+        return text[:begin].isspace()  # which no sentence begins with
     before = text[max(0, begin - 2 - (text[begin - 2] == ".")) : begin]
     return before[-1].isspace() and (before[0].isdecimal() or before[0] in "\xbc\xbd\xbe")
 

@@ -95,6 +95,7 @@ def test_every_character_has_an_origin(text: str) -> None:
         ("en", "Order no. ", "Order number "),  # before a number that is kept
         ("de", "Siehe S.", "Siehe S."),
         ("de", "siehe S. ", "siehe Seite "),
+        ("en", "Jan. Oct. came", "Jan. Oct. came"),
         ("en", " Oct. and", " October and"),  # behind a number that is kept
     ],
 )  # fmt: skip
