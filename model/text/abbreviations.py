@@ -166,14 +166,14 @@ def _with_numbers(table: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _with_commas(table: dict[str, str]) -> dict[str, str]:
-    """Abbreviations that are certain before a comma alone."""
+def _with_dates(table: dict[str, str]) -> dict[str, str]:
+    """Abbreviations that are certain before a date alone."""
     return {f"{short} ,": word for short, word in table.items()}
 
 
 _WRITTEN_OUT = {
-    # What stands before a number, a name, a code or a comma alone has that behind it: `0`, `A`,
-    # `C` and `,`. What stands behind a number alone has that before it.
+    # What stands before a number, a name, a code or a date alone has that behind it: `0`, `A`, `C`
+    # and `,`. What stands behind a number alone has that before it.
     "de": {
         "Hrn.": "Herrn", "Hr.": "Herr", "Fr. A": "Frau", "Frl.": "Fräulein", "Fa.": "Firma",
         "u. A": "und", "u. a.": "unter anderem", "u. U.": "unter Umständen", "v. a.": "vor allem",
@@ -194,7 +194,7 @@ _WRITTEN_OUT = {
                 ("", ""), ("\u20ac", "Euro"), ("EUR", "Euro"), ("$", "Dollar"), ("USD", "Dollar"),
             )
         },
-        **_with_numbers(_MONTHS_DE), **_with_commas(_DAYS_DE),
+        **_with_numbers(_MONTHS_DE), **_with_dates(_DAYS_DE),
     },
     "en": {
         "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
@@ -204,7 +204,7 @@ _WRITTEN_OUT = {
         "0 hr.": "hours", "0 hrs.": "hours", "0 sec.": "seconds", "0 secs.": "seconds",
         "0 yr.": "years", "0 yrs.": "years", "0 ft.": "feet", "0 mi.": "miles",
         "0 lb.": "pounds", "0 oz.": "ounces", "0 tbsp.": "tablespoons", "0 tsp.": "teaspoons",
-        **_with_numbers(_MONTHS_EN), **_with_commas(_DAYS_EN),
+        **_with_numbers(_MONTHS_EN), **_with_dates(_DAYS_EN),
     },
 }  # fmt: skip
 """Those whose meaning is certain. A small model has seen few of them."""
@@ -235,7 +235,7 @@ _WHAT_FOLLOWS = {  # a number may be no part of the text, which ends before it
     "0": r"(?=\s?\d|\s$)",
     "A": r"(?=\s[^\W\d_a-zäöüß])",
     "C": r"(?=\s[A-Z0-9/-]{0,12}[0-9]|\s$)",
-    ",": r"(?=,)",
+    ",": r"(?=,\s(?:den\s|[A-Z][a-z]{2,8}\.?\s)?(?:\d|$))",
 }
 _ENDS = r"(?!\w)"
 """What follows all others."""

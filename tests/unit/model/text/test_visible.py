@@ -96,6 +96,8 @@ def test_every_character_has_an_origin(text: str) -> None:
         ("de", "Siehe S.", "Siehe S."),
         ("de", "siehe S. ", "siehe Seite "),
         ("en", "Jan. Oct. came", "Jan. Oct. came"),
+        ("en", "on Mon., Oct. 7 or Tue., we", "on Monday, October 7 or Tue., we"),
+        ("de", "in Ferguson, Mo., am Fr., den 7.", "in Ferguson, Mo., am Freitag, den 7."),
         ("en", " Oct. and", " October and"),  # behind a number that is kept
     ],
 )  # fmt: skip
