@@ -19,7 +19,9 @@ __all__ = [
     "corrections_of",
     "expansions",
     "may_expand",
+    "may_have_wars",
     "may_lack_apostrophes",
+    "wars",
 ]
 
 
@@ -258,6 +260,22 @@ def _contractions(text: str) -> Iterator[tuple[int, int, str]]:
         mark = _WITHOUT_APOSTROPHE.get(written.lower(), 1)
         before = "I" if mark == 1 else written[:mark]
         yield *found.span(), f"{before}'{written[mark:]}"
+
+
+_WAR = re.compile(r"(?<![\w-])(?:World\sWar\s|WW\s?)(I{1,2}|[12])(?![\w-])")
+
+
+def wars(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where in an English text a world war has a numeral: begin, end, and as what it is read, for
+    many languages have none behind the name."""
+    for found in _WAR.finditer(text):
+        is_first = found[1] in ("I", "1")
+        yield *found.span(), "First World War" if is_first else "Second World War"
+
+
+def may_have_wars(text: str) -> bool:
+    """Whether there may be `wars`."""
+    return "WW" in text or "World War" in text
 
 
 class _Reading(NamedTuple):

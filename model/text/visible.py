@@ -15,7 +15,9 @@ from model.text.abbreviations import (
     contractions,
     expansions,
     may_expand,
+    may_have_wars,
     may_lack_apostrophes,
+    wars,
 )
 
 __all__ = ["INVISIBLE", "changes", "may_change", "origins", "visible"]
@@ -93,6 +95,8 @@ def _changed_words(text: str, language: str) -> list[tuple[int, int, str]]:
         found += expansions(text, language)
     if language == "en":
         found += contractions(text)
+        if may_have_wars(text):
+            found += wars(text)
     if not _UNSPACED_MARKS.isdisjoint(text):
         found += [(mark.end(), mark.end(), " ") for mark in _UNSPACED.finditer(text)]
     return found
@@ -117,7 +121,7 @@ def may_change(lines: str, language: str) -> bool:
     """Whether in any of some lines there may be `changes`."""
     return (
         ("." in lines and may_expand(lines, language))
-        or (language == "en" and may_lack_apostrophes(lines))
+        or (language == "en" and (may_lack_apostrophes(lines) or may_have_wars(lines)))
         or (not _UNSPACED_MARKS.isdisjoint(lines) and _UNSPACED.search(lines) is not None)
         or _may_be_unseen(lines)
     )

@@ -113,6 +113,7 @@ def test_abbreviations_are_read_in_full(language: str, text: str, read: str) -> 
     ("text", "read"),
     [
         ("I dont know, but im sure.", "I don't know, but I'm sure."),
+        ("In World War II and WWI, not WW3", "In Second World War and First World War, not WW3"),
         ("Whats up? THEYRE HERE", "What's up? THEY'RE HERE"),
         ("its well, were ill, lets go", "its well, were ill, lets go"),
         ("x_dont dont_y don't Im Westen IM", "x_dont dont_y don't Im Westen IM"),
