@@ -56,9 +56,9 @@ __all__ = ["Engine", "EngineStats", "StepStats"]
 
 _MAX_STATS_KEPT = 10_000
 _IDLE_SECONDS = 1.0
-_FEW_TOKENS = 200
-"""Of which Python finds the least as soon as NumPy has begun."""
 """After which a runner gives its memory back: new pages cost a sentence a hundredth of its time."""
+_FEW_TOKENS = 200
+"""Tokens up to which Python finds the least and the largest before NumPy does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ they have by mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase
@@ -18,6 +18,7 @@ __all__ = [
     "contractions",
     "corrections_of",
     "expansions",
+    "is_numbered",
     "may_expand",
     "may_have_wars",
     "may_lack_apostrophes",
@@ -39,6 +40,12 @@ class Corrections:
     """Abbreviations that do not end a sentence when a small letter follows: `5 ft. tall`."""
     words: frozenset[str] = frozenset()
     """Plain words that do end a sentence when a capital follows; sentencex thinks otherwise."""
+    months: frozenset[str] = frozenset()
+    """Abbreviations that end a sentence behind a day when a capital follows: `am 3. Nov. Dann`."""
+    units: frozenset[str] = frozenset()
+    """Abbreviations that end a sentence when one of `beginnings` follows: `2 Mio. Die Stadt`."""
+    beginnings: frozenset[str] = frozenset()
+    """Words that, with a capital, begin a sentence."""
     ordinals: bool = False
     """A number with a full stop is an ordinal: `im 19. Jahrhundert`."""
 
@@ -74,7 +81,9 @@ _CORRECTIONS = {
             "app avg ch chap circa ed eq eqs est ex figs max par para sect tab tel temp vol vols "
             "App Ch Chap Eq Eqs Ex Figs Max Par Para Sect Tab Tel Vol Vols Approx"
         ),
-        before_small=_words("lbs lb oz tbsp tsp ft mi yd yds sq cu hr hrs min mins sec secs"),
+        before_small=_words(
+            "lbs lb oz tbsp tsp ft mi yd yds yr yrs sq cu hr hrs min mins sec secs"
+        ),
         words=_words("me no ill art miss fed"),
     ),
     "de": Corrections(
@@ -85,16 +94,22 @@ _CORRECTIONS = {
             # Books and laws.
             "Abb Abs Abschn Anh Anl Anm Aufl Ausg Bd Bde Bsp Kap Lit Pos Rn Rz Tab Ziff lit verb",
             # Amounts.
-            "Expl Min Mio Mrd Sek Std Stk Tsd max min mind durchschn",
+            "Expl Min Mio Mrd Pck Pr Sek Std Stk Tsd max min mind durchschn",
             # In front of what they say something of.
             "Exkl Inkl Zzgl allg ausschl bes betr bez bzgl dt ehem einschl engl entspr evtl exkl "
             "franz frz geb gegr gen gest ggf griech inkl insb jur lat med östl nördl phil rer röm "
             "sog span südl techn urspr vgl westl zzgl",
             "Jan Feb Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez",
         ),
-        before_small=_words("Min Std Stck St"),
         suffixes=("str", "pl"),
         words=_words("mich mag Art Bart"),
+        months=_words("Jan Feb M\xe4r Apr Jun Jul Aug Sep Sept Okt Nov Dez"),
+        units=_words("Mio Mrd Tsd Min Std Sek Stk"),
+        beginnings=_words(
+            "Aber Alle Als Am Auch Auf Bei Da Danach Dann Das Davon Dazu Der Deshalb Die Dies "
+            "Diese Doch Du Ein Eine Er Es Hast Hat Heute Ich Ihr Im In Ist Jetzt Man Mit Nach "
+            "Nicht Niemand Nun Nur Sie So Und Vor Wann Warum Was Wenn Wer Wie Wir Wo Zu"
+        ),
         ordinals=True,
     ),
     "pt": Corrections(
@@ -175,7 +190,7 @@ def _with_dates(table: dict[str, str]) -> dict[str, str]:
 
 _WRITTEN_OUT = {
     # What stands before a number, a name, a code or a date alone has that behind it: `0`, `A`, `C`
-    # and `,`. What stands behind a number alone has that before it.
+    # and `,`. What stands behind a number or a numbered noun alone has that before it: `0` and `N`.
     "de": {
         "Hrn.": "Herrn", "Hr.": "Herr", "Fr. A": "Frau", "Frl.": "Fräulein", "Fa.": "Firma",
         "u. A": "und", "u. a.": "unter anderem", "u. U.": "unter Umständen", "v. a.": "vor allem",
@@ -188,7 +203,7 @@ _WRITTEN_OUT = {
         "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
         "Bd. 0": "Band", "Tsd.": "Tausend", "v. Chr.": "BC",
         "n. Chr.": "AD", "0 Min.": "Minuten", "0 Std.": "Stunden", "0 Sek.": "Sekunden",
-        "0 Stk.": "St\xfcck", "0 Pr.": "Prise", "0 Pck.": "P\xe4ckchen",
+        "0 Stk.": "St\xfcck",
         **{
             f"{short} {sign}".rstrip(): f"{word} {currency}".rstrip()
             for short, word in (("Mio.", "Millionen"), ("Mrd.", "Milliarden"))
@@ -201,7 +216,7 @@ _WRITTEN_OUT = {
     "en": {
         "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
         "incl.": "including", "vs.": "versus", "Dept.": "Department", "No. 0": "number",
-        "No. C": "number", "no. C": "number", "ext. 0": "extension", "0 lbs.": "pounds",
+        "N no. C": "number", "ext. 0": "extension", "0 lbs.": "pounds",
         "Nos. 0": "numbers", "nos. 0": "numbers", "0 min.": "minutes", "0 mins.": "minutes",
         "0 hr.": "hours", "0 hrs.": "hours", "0 sec.": "seconds", "0 secs.": "seconds",
         "0 yr.": "years", "0 yrs.": "years", "0 ft.": "feet", "0 mi.": "miles",
@@ -262,15 +277,29 @@ def _contractions(text: str) -> Iterator[tuple[int, int, str]]:
         yield *found.span(), f"{before}'{written[mark:]}"
 
 
-_WAR = re.compile(r"(?<![\w-])(?:World\sWar\s|WW\s?)(I{1,2}|[12])(?![\w-])")
+_WAR = re.compile(
+    r"(?<!\S)(?:(?P<before>(?i:about|after|and|before|between|by|during|for|from|in|of|since|to|until|with))\s)?"
+    r"(?:World\sWar\s|WW)(?P<number>I{1,2})(?![\w-])(?!\s(?!(?:and|as|at|began|but|by|ended|for|from"
+    r"|had|he|in|is|it|of|on|or|she|that|the|they|to|was|we|were|when|with)\b)[a-z])"
+)
+_READ_WARS = {1: "First World War", 2: "Second World War"}
 
 
 def wars(text: str) -> Iterator[tuple[int, int, str]]:
     """Where in an English text a world war has a numeral: begin, end, and as what it is read, for
-    many languages have none behind the name."""
+    many languages have none behind the name. None are those before nouns: WWII bombs."""
     for found in _WAR.finditer(text):
-        is_first = found[1] in ("I", "1")
-        yield *found.span(), "First World War" if is_first else "Second World War"
+        begin, before = found.start(), found["before"]
+        if before is None and not _BEGINS_SENTENCE.search(text, 0, begin):
+            continue
+        read = _READ_WARS[len(found["number"])]
+        if before is None:
+            yield begin, found.end(), f"The {read}"
+        else:
+            yield found.end("before") + 1, found.end(), f"the {read}"
+
+
+_BEGINS_SENTENCE = re.compile(r"(?:\A|[.!?:]\s+)\Z")
 
 
 def may_have_wars(text: str) -> bool:
@@ -281,7 +310,8 @@ def may_have_wars(text: str) -> bool:
 class _Reading(NamedTuple):
     """What an abbreviation is read as, where it is certain."""
 
-    is_behind_number: bool
+    is_behind: Callable[[str, int], bool] | None
+    """Whether what stands before a place of a text makes it certain; None: whatever that is."""
     follows: re.Pattern[str]
     read: str
 
@@ -315,7 +345,7 @@ def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
         begin, end = found.span()
         for reading in known.readings["".join(found[0].split())]:
             if reading.follows.match(text, end) and (
-                not reading.is_behind_number or _is_behind_number(text, begin)
+                reading.is_behind is None or reading.is_behind(text, begin)
             ):
                 yield begin, end, reading.read + "." * (end == len(text))
                 break
@@ -346,6 +376,21 @@ def _is_behind_number(text: str, begin: int) -> bool:
     return before[-1].isspace() and (before[0].isdecimal() or before[0] in "\xbc\xbd\xbe")
 
 
+def is_numbered(text: str, begin: int) -> bool:
+    """Whether a noun of things with numbers stands before a place of an English text."""
+    return _NUMBERED.search(text, max(0, begin - _LONGEST_NUMBERED), begin) is not None
+
+
+_NUMBERED = re.compile(
+    r"(?<!\w)(?:account|article|batch|bus|case|catalog(?:ue)?|contract|customer|flight|gate|id|invoice"
+    r"|item|league|licen[cs]e|line|lot|model|order|part|phone|policy|product|reference|ref|registration"
+    r"|room|route|serial|stock|symphony|table|tax|ticket|track|train|vat)\s\Z",
+    re.IGNORECASE,
+)
+_LONGEST_NUMBERED = 16
+_WHAT_PRECEDES = {"0 ": _is_behind_number, "N ": is_numbered}
+
+
 @cache
 def _abbreviations(language: str) -> _Abbreviations | None:
     table = _WRITTEN_OUT.get(language)
@@ -354,14 +399,15 @@ def _abbreviations(language: str) -> _Abbreviations | None:
     readings: dict[str, list[_Reading]] = {}
     patterns: dict[str, None] = {}
     for written in sorted(table, key=len, reverse=True):
-        is_behind_number = written.startswith("0 ")
-        short, _, mark = written.removeprefix("0 ").rpartition(" ")
+        is_behind = _WHAT_PRECEDES.get(written[:2])
+        rest = written[2:] if is_behind else written
+        short, _, mark = rest.rpartition(" ")
         if mark not in _WHAT_FOLLOWS:
-            short, mark = written.removeprefix("0 "), ""
+            short, mark = rest, ""
         spaced = re.escape(short).replace(r"\ ", r"\s?")
         patterns[spaced + ("" if mark else _ENDS)] = None
         follows = re.compile(_WHAT_FOLLOWS.get(mark, _ENDS))
-        reading = _Reading(is_behind_number, follows, table[written])
+        reading = _Reading(is_behind, follows, table[written])
         readings.setdefault(short.replace(" ", ""), []).append(reading)
     pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(sorted(patterns, key=len, reverse=True))})")
     beginnings = frozenset(short.partition(".")[0] for short in readings)

@@ -20,8 +20,17 @@ _HINTS = {
     "en": ("BC", "B.C", "AD", "A.D", "CE", "C.E"),
     "de": ("Chr.", "u. Z.", "u.Z."),
 }
-_BEHIND = re.compile(r"(?:[0-9]|centur(?:y|ies)|hunderts?|Jh\.)\Z")
+_BEHIND = re.compile(
+    r"(?:(?<![\w.,:/-])(?P<year>[0-9]{1,3}(?:[.,]?[0-9]{3})?)|centur(?:y|ies)|hunderts?|Jh\.)\Z"
+)
 _LONGEST = len("centuries")
+_FOLLOWS = re.compile(
+    r"(?=[^\w\s]|\s*\Z|\s[^\w\s]|\s(?:a|after|an|and|as|at|before|but|by|during|for|from|he|in|is|it|of"
+    r"|on|or|she|that|the|they|through|to|until|was|were|when|which|who|with)\b)"
+)
+"""Behind an era without stops, which may else be part of a name, or something else."""
+_LAST_WITH_ERA = {"AD": 1600, "BC": 1800}
+"""Years from which on AD is a program of Microsoft's, or CE a mark, and BC a province."""
 
 
 class Eras:
@@ -56,9 +65,17 @@ class Eras:
             if overlapping(taken, begin, end):
                 continue
             era = match.lastgroup or ""
-            if _BEHIND.search(sentence, max(0, begin - 1 - _LONGEST), begin - 1):
+            behind = _BEHIND.search(sentence, max(0, begin - 1 - _LONGEST), begin - 1)
+            if behind and (match[0][-1] == "." or _is_certain(era, behind["year"], sentence, end)):
                 entry = GlossaryEntry(match[0][1:], (self._names[era],), case_sensitive=True)
                 yield TermMatch(begin, end, entry, LetterCase(), self._said[era])
+
+
+def _is_certain(era: str, year: str | None, sentence: str, end: int) -> bool:
+    """Whether letters without stops, which end at a place, are an era."""
+    if _FOLLOWS.match(sentence, end) is None:
+        return False
+    return year is None or len(year) > len("0000") or int(year) < _LAST_WITH_ERA[era]
 
 
 def _said(name: str) -> re.Pattern[str]:

@@ -234,7 +234,8 @@ class RunReader:
             whole = _with_single_stops(whole, num_own)
         if not self._is_into_english:
             return whole
-        whole = whole._replace(text=with_endings(whole.text))
+        own = [(part.begin, part.end) for part in whole.parts if part.run is None]
+        whole = whole._replace(text=with_endings(whole.text, own))
         return _with_articles(whole, num_own) if replaced else whole
 
 
@@ -446,8 +447,9 @@ class _Writer:
         if run is None:
             text = _without_units(text, self._units)
             text = text.upper() if self._reading.all_caps else text
-            if self._parts and self._parts[-1].run is not None and self._text[-1:].isdecimal():
-                text = _without_half(text, self._reading.sentence)
+            last_run = self._parts[-1].run if self._parts else None
+            if last_run is not None and self._text[-1:].isdecimal():
+                text = _without_half(text, self._reading, last_run)
         elif (final := self._reading.runs[run].final) is not None:
             text = _with_final(text, self._reading.forms[run], final)
         elif self._reading.runs[run].finals:
@@ -511,13 +513,17 @@ def _with_final(text: str, forms: Sequence[str], final: str) -> str:
     return text[: len(text) - len(text.lstrip())] + final
 
 
-def _without_half(text: str, sentence: str) -> str:
-    """`text`, which follows a number, without an `a.m.` or `p.m.` that the source does not tell.
+def _without_half(text: str, reading: Reading, number: int) -> str:
+    """`text`, which follows the run of a number, without an `a.m.` or `p.m.` that the source does
+    not tell, or tells within that run.
 
     Models make it up behind an hour of 24.
     """
-    found = _HALF_OF_DAY.match(text)
-    if found is None or _TELLS_HALF.search(sentence):
+    found, sentence = _HALF_OF_DAY.match(text), reading.sentence
+    if found is None:
+        return text
+    run = reading.runs[number]
+    if _TELLS_HALF.search(sentence) and not _TELLS_HALF.search(sentence, run.begin, run.end):
         return text
     rest = text[found.end() :]
     ends_here = not rest.strip() and found[0].endswith(".") and sentence.endswith(".")

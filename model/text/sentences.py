@@ -17,7 +17,7 @@ from itertools import accumulate, chain, pairwise
 
 import sentencex  # type: ignore[import-untyped]
 
-from model.text.abbreviations import Corrections, corrections_of
+from model.text.abbreviations import Corrections, corrections_of, is_numbered
 from model.text.language_tags import base_language
 
 __all__ = [
@@ -49,6 +49,8 @@ _LAST_ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s+$")
 _STOP_AND_GAP = re.compile(r"\.\s+(?=[^\W\d_])")
 _CODE = re.compile(r"[A-Z0-9/-]{0,12}[0-9]")
 """Behind which `no.` is a number."""
+_DAY_BEFORE = re.compile(r"\d\.?\s\Z")
+_CAPITALISED = re.compile(r"[^\W\d_]+")
 _WORD_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\Z")
 _WIDE_SPACE_BEFORE_STOP = re.compile(r"\.(?<=[^\S\x00-\x7f]\.)")
 _WIDE_SPACE_BEHIND_CAPITAL = re.compile(r"([A-Z.]\s*)[^\S\x00-\x7f](?=\.)")
@@ -119,7 +121,7 @@ def split_short(line: str, language: str) -> Iterable[str]:
     if len(pieces) > 1:
         found = _ends_of_pieces(pieces, line, language)
         ends = [end for end in found if not _continues(line, end, corrections)]
-    if corrections.words and "." in line and (more := [*_ends_of_words(line, corrections.words)]):
+    if corrections.words and "." in line and (more := [*_ends_of_words(line, corrections)]):
         ends = sorted({*ends, *more})
     if len(ends) == 1:
         return [line]
@@ -155,7 +157,7 @@ def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[s
         end for end in _ends(line, language) if not _continues(line, end, corrections)
     )
     if corrections.words and "." in line:
-        more = _ends_of_words(line, corrections.words)
+        more = _ends_of_words(line, corrections)
         # Of a long line the first ends are wanted before the last ones are found.
         ends = merge(ends, more) if len(line) > _WINDOW else iter(sorted([*ends, *more]))
     start = 0
@@ -165,13 +167,27 @@ def _sentences(line: str, language: str, corrections: Corrections) -> Iterator[s
             start = end
 
 
-def _ends_of_words(line: str, words: frozenset[str]) -> Iterator[int]:
-    """Where a sentence ends with one of `words`, which sentencex takes for abbreviations."""
+def _ends_of_words(line: str, corrections: Corrections) -> Iterator[int]:
+    """Where a sentence ends with what sentencex or the corrections take for an abbreviation."""
     for gap in _STOP_AND_GAP.finditer(line):
         begin, end = gap.span()
-        if line[end].isupper() and line[begin - 1].isalpha():
-            word = _WORD_BEFORE.search(line[max(0, begin - _LOOK_BACK) : begin])
-            if word and word[0] in words and not (word[0] == "no" and _CODE.match(line, end)):
+        if not (line[end].isupper() and line[begin - 1].isalpha()):
+            continue
+        word = _WORD_BEFORE.search(line[max(0, begin - _LOOK_BACK) : begin])
+        if word is None:
+            continue
+        start = begin - len(word[0])
+        if word[0] in corrections.words:
+            is_number = word[0] == "no" and _CODE.match(line, end) and is_numbered(line, start)
+            if not is_number:
+                yield end
+        elif word[0] in corrections.months and _DAY_BEFORE.search(
+            line, max(0, start - _LOOK_BACK), start
+        ):
+            yield end
+        elif word[0] in corrections.units:
+            following = _CAPITALISED.match(line, end)
+            if following and following[0] in corrections.beginnings:
                 yield end
 
 

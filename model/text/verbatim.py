@@ -23,10 +23,12 @@ WEB_ADDRESS = r"""
 """An address with a scheme, or that begins with www; a pattern to be compiled as verbose."""
 
 _EMOJI = "[\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff\U0001f000-\U0001fbff]"
+_PARAGRAPH = r"[0-9]{1,5}(?:\.[0-9]{1,4}){0,4}[a-z]?(?!\w|[.,][0-9])"
 _OF_LAW = r"""
     (?:,?[\ \xa0](?:Abs|UAbs|S|Satz|Nr|lit|Hs|Halbs|Alt|Ziff|Buchst)\.?[\ \xa0]?
        (?:[0-9]{1,3}[a-z]?|[a-z]\)?)(?!\w)){0,5}
-    (?:\ ff?\.)?(?:[\ \xa0](?=[A-Z]{2,5}(?!\w)|[A-Z]+[a-z])[A-Z][A-Za-z]{0,8}[GOBVR](?!\w))?"""
+    (?:\ ff?\.)?(?:[\ \xa0](?=[A-Z]{2,5}(?!\w|\ [A-Z\xc4\xd6\xdc]{2})|[A-Z]+[a-z])
+       [A-Z][A-Za-z]{0,8}[GOBVR](?!\w))?"""
 """The parts of a paragraph, and the law: Abs. 1 S. 2 BGB."""
 _BEGINS_WITH_SIGN = {
     "placeholder of a model": r"[\uE000-\uE00A]",  # in the text already
@@ -78,7 +80,7 @@ _BEGINS_WITH_SIGN = {
         \((?<!\w\()[0-9]{1,4}[a-z]?'?(?:,\ [0-9]{1,4}[a-z]?'?){0,20}\)""",
     "telephone: +1 555 010": r"\+(?<!\w\+)[0-9][0-9\ ()/.\xa0-]{5,20}[0-9](?![\w])",
     "paragraph of a law: \xa7 433 Abs. 1 BGB": r"""
-        \xa7(?<!\w\xa7)\xa7?[\ \xa0]?[0-9]{1,4}[a-z]?(?:(?:,\ |-|\u2013)[0-9]{1,4}[a-z]?){0,9}
+        \xa7(?<!\w\xa7)\xa7?[\ \xa0]?PARAGRAPH(?:(?:,\ |-|\u2013)PARAGRAPH){0,9}
         OF_LAW""",
     "flag": "[\U0001f1e6-\U0001f1ff]{2}",
     "emoji": rf"""
@@ -102,7 +104,8 @@ _BEGINS_WORD = {
     "article of a law: Art. 5 Abs. 1 GG": r"""
         Art\.[\ \xa0][0-9]{1,3}[a-z]?(?=,?[\ \xa0](?:Abs|S|Satz)\b)OF_LAW""",
     "bank: BIC COBADEFFXXX": r"""
-        (?:(?<=BIC[\ :])|(?<=BIC:\ )|(?<=SWIFT[\ :])|(?<=SWIFT:\ ))
+        (?:(?<=BIC[\ :])|(?<=BIC:\ )|(?<=SWIFT:)|(?<=SWIFT:\ )
+          |(?<=SWIFT[\ -][Cc]ode[\ :])|(?<=SWIFT[\ -][Cc]ode:\ ))
         [A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?![\w-])""",
     "path: C:\\a": r"(?<!\\)[A-Za-z]:\\(?:[\w.$~-]++\\)*[\w.$~-]*\w",
     "file": r"""
@@ -187,6 +190,7 @@ _GAP = r"[^\S\n]"
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     pattern = pattern.replace("FORMAT", _FORMAT).replace("GAP", _GAP).replace("OF_LAW", _OF_LAW)
+    pattern = pattern.replace("PARAGRAPH", _PARAGRAPH)
     return re.compile(pattern.replace("EXTENSIONS", "|".join(_EXTENSIONS.split())), re.VERBOSE)
 
 

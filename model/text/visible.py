@@ -69,8 +69,8 @@ _SHORTEST_CHANGED = 3
 
 
 def visible(text: str, language: str = "") -> str:
-    """`text` as it is seen, with the abbreviations of a language in full, and with the apostrophes
-    and spaces that were left out."""
+    """`text` as it is seen, with the abbreviations of a language in full, its world wars by their
+    ordinals, and with the apostrophes and spaces that were left out."""
     if not (found := _changed_words(text, language)):
         return _CHANGED.sub(_seen, text) if _may_be_unseen(text) else text
     parts: list[str] = []

@@ -114,6 +114,8 @@ _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _HOURS = re.compile(r"(\d{1,2})(?::([0-5]\d))?([-\u2013])(\d{1,2})(?::([0-5]\d))?")
+_GOES_ON = re.compile(r"\w|[-\u2013][^\W_]")
+"""Behind the letter of an amount: another word, or the rest of a range."""
 _ZEROS = {"k": 3, "K": 3, "M": 6, "B": 9}
 _JOINT = re.compile(rf"[{_JOINTS}]")
 _LETTERS_OF_NAMES = "A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f"
@@ -186,14 +188,15 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
                 and _is_behind(clock_before, text, begin, written, end)
             ):
                 value, end = _with_suffix(text, begin, end, value, rules, near)
+            full = ""
             if before in CURRENCIES and isinstance(value, Quantity):
-                value, end = _with_zeros(text, end, value)
+                value, end, full = _with_zeros(text, end, value, rules)
             if _is_near(text, last, begin, before) and isinstance(value, Quantity):
                 value, begin = _with_prefix(text, last, begin, end, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
             value = _UNCHANGED
         if not is_alone and (begin, end) != span:
-            written = text[begin:end]
+            written = text[begin : span[0]] + full if full else text[begin:end]
             if end != span[1]:
                 matches = pattern.finditer(text, end)
         yield _new(Number, (begin, end, written, value))
@@ -343,17 +346,19 @@ def _with_prefix(
     return value, begin
 
 
-def _with_zeros(text: str, end: int, value: Quantity) -> tuple[Quantity, int]:
+def _with_zeros(
+    text: str, end: int, value: Quantity, rules: Conventions
+) -> tuple[Quantity, int, str]:
     """An amount of money, whose sign is before it, with the letter behind it that stands for its
-    zeros, as in $85k, and where that ends."""
+    zeros, as in $85k; where that ends, and how it is written with all digits; nothing if none is
+    there."""
     zeros = _ZEROS.get(text[end : end + 1], 0)
-    if not zeros or len(value.fraction) > zeros or value.native:
-        return value, end
-    behind = text[end + 1 : end + 2]
-    if behind == "_" or behind.isalnum():
-        return value, end
+    if not zeros or len(value.fraction) > zeros or value.native or _GOES_ON.match(text, end + 1):
+        return value, end, ""
     whole = (value.whole + value.fraction.ljust(zeros, "0")).lstrip("0") or "0"
-    return value._replace(whole=whole, fraction="", grouped=True), end + 1
+    groups = [whole[max(0, at - 3) : at] for at in range(len(whole), 0, -3)]
+    full = value._replace(whole=whole, fraction="", grouped=True)
+    return full, end + 1, rules.group.join(reversed(groups))
 
 
 def _with_suffix(
@@ -373,7 +378,12 @@ def _with_suffix(
             return found
     around = suffixes(rules.language)
     written = text[begin:end]
-    if isinstance(value, Compound) and around.half and (half := around.half.match(text, end)):
+    if (
+        isinstance(value, Compound)
+        and around.half
+        and (half := around.half.match(text, end))
+        and not text.startswith(" I", half.end())  # 2-4 am I right
+    ):
         clocks = _clock_range(written, half[1][0].lower() + "m")
         return (value, end) if clocks is None else (clocks, half.end())
     if end - begin > len("00:00:00") or not isinstance(value, Quantity | Clock | Unchanged):

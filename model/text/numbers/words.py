@@ -209,14 +209,21 @@ def thousand_word(language: str) -> str | None:
 
 
 _PART_NAMES = (
-    "fig|figure|figura|figuras|section|sections|chapter|chapters|table|tables|version|versions|abb"
-    "|abbildung|abschnitt|kapitel|tabelle|fassung|se\xe7\xe3o|sec\xe7\xe3o|cap\xedtulo|tabela"
-    "|vers\xe3o|ver|build|release|revision|rev|firmware|room|android|debian|ios|php|python|ubuntu"
-    "|usb|windows"
+    "fig|figure|figures|figura|figuras|section|sections|chapter|chapters|table|tables|version"
+    "|versions|abb|abbildung|abschnitt|kapitel|tabelle|fassung|se\xe7\xe3o|sec\xe7\xe3o"
+    "|cap\xedtulo|tabela|vers\xe3o|ver"
 )
-_PARTS = re.compile(rf"(?<!\w)(?:{_PART_NAMES})\.?[ \u00a0]\Z", re.IGNORECASE)
-_ENDS_OF_PARTS = frozenset(name[-2:] for name in _PART_NAMES.split("|"))
+_PROGRAM_NAMES = "android|debian|firmware|ios|python|ubuntu|usb|windows"
+_PARTS = re.compile(
+    rf"(?<!\w)(?:{_PART_NAMES}|({_PROGRAM_NAMES})|(build))\.?[ \u00a0]\Z", re.IGNORECASE
+)
+_ENDS_OF_PARTS = frozenset(name[-2:] for name in f"{_PART_NAMES}|{_PROGRAM_NAMES}|build".split("|"))
 """The last two letters of each of them."""
+_VERSION = re.compile(
+    r"\d{1,2}(?:\.\d{1,2}){1,2}(?![\w.]|[ \u00a0]?(?:[%\u20ac$\xa3]|(?:mil|bil|mio|mrd|mal)))",
+    re.IGNORECASE,
+)
+_BUILD = re.compile(r"\d{4,}\.\d+")
 _LONGEST_PART = 12
 
 
@@ -228,7 +235,11 @@ def names_part(text: str, begin: int) -> bool:
     ending = text[max(0, end - 2) : end]
     if ending.isascii() and ending.lower() not in _ENDS_OF_PARTS:
         return False
-    return _PARTS.search(text[max(0, begin - _LONGEST_PART) : begin]) is not None
+    found = _PARTS.search(text[max(0, begin - _LONGEST_PART) : begin])
+    if found is None or found.lastindex is None:
+        return found is not None
+    # The names of programs, and builds, are words as well.
+    return (_VERSION if found.lastindex == 1 else _BUILD).match(text, begin) is not None
 
 
 @lru_cache(maxsize=512)

@@ -17,6 +17,10 @@ from model.text.eras import Eras
          ("n.Chr.", "AD")]),
         ("en", "de", "The BC is in Vancouver, BC, an AD in a CD.", []),
         ("en", "ja", "In 600 BC", []),
+        ("en", "de", "In 2019 BC Hydro was there, in 2010 BC had snow, EN 60950 CE marks.", []),
+        ("en", "de", "Server 2019 AD, 10 AD campaigns, V8W 1P6 BC", []),
+        ("en", "de", "In 70 AD, Rome burned; it was 12,000 BC when (5 CE)", [("AD", "n. Chr."),
+         ("BC", "v. Chr."), ("CE", "n. Chr.")]),
         ("ja", "en", "600 BC", []),
     ],
 )  # fmt: skip

@@ -160,6 +160,9 @@ def test_abbreviations_end_no_sentence(language: str, line: str) -> None:
         ("de", "Er wohnt in der Schulstraße. Sie wohnt am Platz. Das Museum ist zu."),
         ("pt", "Ele mora na rua. Ela saiu. O museu abre."),
         ("en", "It was fun. He left the department. We met on Monday."),
+        ("en", "I said no. A380 pilots left. The part no. A380 stayed."),
+        ("de", "Wir haben 2 Mio. Er hat 3 Mio. Wer hat mehr als 4 Mio. Menschen?"),
+        ("de", "Am 3. Nov. Hast du Zeit? Oder am 4. Dez. 2020?"),
     ],
 )
 def test_a_sentence_ends_behind_a_word(language: str, line: str) -> None:

@@ -142,7 +142,12 @@ def found(sentence: str) -> list[str]:
             "Art. 5 Abs. 1 GG, Art. 5, Art. 12a Abs. 4 S. 2 und",
             ["Art. 5 Abs. 1 GG", "Art. 12a Abs. 4 S. 2"],
         ),
+        (
+            "\xa7 4.1, \xa7 1.2.3, \xa7 4 DER VERTRAG und \xa7 17b",
+            ["\xa7 4.1", "\xa7 1.2.3", "\xa7 4", "\xa7 17b"],
+        ),
         ("BIC COBADEFFXXX, SWIFT: DEUTDEDB, ABSOLUTE", ["COBADEFFXXX", "DEUTDEDB"]),
+        ("TAYLOR SWIFT PERFORMS, SWIFT code DEUTDEDB", ["DEUTDEDB"]),
         ("per km\xb2, in kg/m\xb3, not E=mc\xb2", ["km\xb2", "kg/m\xb3"]),
         ("in 3h 45m, 2h30, 10m 30s, not 45m or 3h", ["3h 45m", "2h30", "10m 30s"]),
         (

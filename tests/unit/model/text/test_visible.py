@@ -85,7 +85,7 @@ def test_every_character_has_an_origin(text: str) -> None:
         (
             "en",
             "Sat., 5 Dec. 2020. He sat. The Sun. No. AB-12, no. A12, no. Oct. 3",
-            "Saturday, 5 December 2020. He sat. The Sun. number AB-12, number A12, no. October 3",
+            "Saturday, 5 December 2020. He sat. The Sun. No. AB-12, no. A12, no. October 3",
         ),
         ("en", "180 lbs., \xbd tsp. ext. 4", "180 pounds, \xbd teaspoons extension 4"),
         ("de", "45 Min. um 800, Min. 3", "45 Minuten um 800, Min. 3"),
@@ -93,6 +93,7 @@ def test_every_character_has_an_origin(text: str) -> None:
         ("en", "No.", "No."),
         ("en", "I said No. No. 5", "I said No. number 5"),
         ("en", "Order no. ", "Order number "),  # before a number that is kept
+        ("en", "The part no. AB-1. I said no. ", "The part number AB-1. I said no. "),
         ("de", "Siehe S.", "Siehe S."),
         ("de", "siehe S. ", "siehe Seite "),
         ("en", "Jan. Oct. came", "Jan. Oct. came"),
@@ -113,7 +114,15 @@ def test_abbreviations_are_read_in_full(language: str, text: str, read: str) -> 
     ("text", "read"),
     [
         ("I dont know, but im sure.", "I don't know, but I'm sure."),
-        ("In World War II and WWI, not WW3", "In Second World War and First World War, not WW3"),
+        (
+            "In World War II and WWI, not WW3",
+            "In the Second World War and the First World War, not WW3",
+        ),
+        (
+            "World War II began. WWI ended.",
+            "The Second World War began. The First World War ended.",
+        ),
+        ("A WWII bomb, the World War I museum", "A WWII bomb, the World War I museum"),
         ("Whats up? THEYRE HERE", "What's up? THEY'RE HERE"),
         ("its well, were ill, lets go", "its well, were ill, lets go"),
         ("x_dont dont_y don't Im Westen IM", "x_dont dont_y don't Im Westen IM"),

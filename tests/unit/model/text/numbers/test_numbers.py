@@ -143,9 +143,12 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "de", "from 9-5pm", ["9-17"]),
         ("en", "de", "from 10:30 a.m. - 2:00 p.m.", ["10:30 - 14:00"]),
         ("en", "de", "from 13–14 pm", ["13–14", "13 bis 14"]),
-        ("en", "de", "a $85k car", ["85.000\xa0$", "85.000 Dollar"]),
-        ("en", "de", "a £1.25M house", ["1.250.000\xa0£", "1.250.000 Pfund"]),
         ("en", "de", "a build 22621.1702", ["22621.1702"]),
+        ("en", "de", "to build 1.5 million homes", ["1,5"]),
+        ("en", "de", "on Windows 8.1", ["8.1"]),
+        ("de", "en", "auf Windows 10.000 Mal", ["10,000"]),
+        ("en", "de", "see Figures 1.2", ["1.2"]),
+        ("en", "de", "at 2-4 am I right", ["2-4", "2 bis 4"]),
         ("en", "de", "at 12:05 am", ["0:05"]),
         ("en", "pt", "at 12 pm", ["12", "12:00", "12h"]),
         ("de", "en", "um 17:30 Uhr",
@@ -332,3 +335,19 @@ class AnyString(frozenset[str]):
 
     def __contains__(self, _: object) -> bool:
         return True
+
+
+@pytest.mark.parametrize(
+    ("text", "full", "forms"),
+    [
+        ("a $85k car", "$85,000", ("85.000\xa0$", "85.000 Dollar")),
+        ("a £1.25M house", "£1,250,000", ("1.250.000\xa0£", "1.250.000 Pfund")),
+        ("a US$0.5B loss", "US$500,000,000", ("500.000.000\xa0US$",)),
+        ("it is $85k-more", "85", ("85",)),
+        ("it is $85km", "$85", ("85\xa0$", "85 Dollar")),
+    ],
+)
+def test_a_letter_for_zeros(text: str, full: str, forms: tuple[str, ...]) -> None:
+    [number] = find(text, "en")
+    assert number.text == full
+    assert written(number, "de") == forms
