@@ -73,5 +73,5 @@ class Number(NamedTuple):
     begin: int
     end: int
     text: str
-    """What stands there."""
+    """What stands there, or how that is written in digits."""
     value: Value
