@@ -430,7 +430,7 @@ def test_the_search_is_a_tree(page: Page, tmp_path: Path) -> None:
     assert pruned.count() > 10
     assert page.locator("#beam-tree .ended").count() >= 1
     expect(page.locator("#candidate")).not_to_contain_text("%")
-    page.locator("#beam-tree [aria-label^='Das: ']").first.hover()
+    page.locator("#beam-tree [aria-label^='Das: '][aria-label*='on the way']").hover()
     expect(page.locator("#candidate")).to_contain_text("Das: ")
     expect(page.locator("#candidate")).to_contain_text("on the way to the translation")
     # By keyboard, along the way that was taken.
