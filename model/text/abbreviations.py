@@ -310,9 +310,10 @@ def may_have_wars(text: str) -> bool:
 class _Reading(NamedTuple):
     """What an abbreviation is read as, where it is certain."""
 
+    follows: re.Pattern[str] | None
+    """What must stand behind it; None if that has been found out."""
     is_behind: Callable[[str, int], bool] | None
     """Whether what stands before a place of a text makes it certain; None: whatever that is."""
-    follows: re.Pattern[str]
     read: str
 
 
@@ -341,13 +342,15 @@ def expansions(text: str, language: str) -> Iterator[tuple[int, int, str]]:
     stop_at = text.find(".")
     if known is None or stop_at < 0:
         return
+    readings, size = known.readings, len(text)
     for found in known.pattern.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
+        written = found[0]
         begin, end = found.span()
-        for reading in known.readings["".join(found[0].split())]:
-            if reading.follows.match(text, end) and (
-                reading.is_behind is None or reading.is_behind(text, begin)
+        for follows, is_behind, read in readings.get(written) or readings["".join(written.split())]:
+            if (follows is None or follows.match(text, end)) and (
+                is_behind is None or is_behind(text, begin)
             ):
-                yield begin, end, reading.read + "." * (end == len(text))
+                yield begin, end, read if end < size else f"{read}."
                 break
     if language == "de":
         for found in _STREET.finditer(text, max(0, stop_at - _MOST_BEFORE_STOP)):
@@ -407,8 +410,11 @@ def _abbreviations(language: str) -> _Abbreviations | None:
         spaced = re.escape(short).replace(r"\ ", r"\s?")
         patterns[spaced + ("" if mark else _ENDS)] = None
         follows = re.compile(_WHAT_FOLLOWS.get(mark, _ENDS))
-        reading = _Reading(is_behind, follows, table[written])
+        reading = _Reading(follows, is_behind, table[written])
         readings.setdefault(short.replace(" ", ""), []).append(reading)
+    for each in readings.values():
+        if len(each) == 1 and each[0].follows is not None and each[0].follows.pattern == _ENDS:
+            each[0] = each[0]._replace(follows=None)  # the pattern has it
     pattern = re.compile(rf"(?<![\w.])(?:{'|'.join(sorted(patterns, key=len, reverse=True))})")
     beginnings = frozenset(short.partition(".")[0] for short in readings)
     return _Abbreviations(pattern, readings, beginnings)

@@ -64,6 +64,8 @@ _MAYBE = re.compile(rf"[{_INVISIBLE}{_MARKS}\u1100-\u11ff\u200c\u200d{_OTHER}]")
 _UNSPACED = re.compile(r"[,;!?](?<=[^\W\d_]{2}.)(?=[^\W\d_]{2})")
 """A mark that no space follows, between two words."""
 _UNSPACED_MARKS = frozenset(",;!?")
+_SHORT = 24
+"""Characters in which abbreviations are found as soon as it is found out whether there are any."""
 _SHORTEST_CHANGED = 3
 """ASCII characters of the shortest text that may be changed, abbreviations aside: `ive`."""
 
@@ -91,7 +93,7 @@ def _changed_words(text: str, language: str) -> list[tuple[int, int, str]]:
     found: list[tuple[int, int, str]] = []
     if len(text) < _SHORTEST_CHANGED and text.isascii() and "." not in text:
         return found
-    if language and "." in text and may_expand(text, language):
+    if language and "." in text and (len(text) <= _SHORT or may_expand(text, language)):
         found += expansions(text, language)
     if language == "en":
         found += contractions(text)
