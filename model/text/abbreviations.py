@@ -63,6 +63,25 @@ def _words(*texts: str) -> frozenset[str]:
     return frozenset(" ".join(texts).split())
 
 
+_MONTHS_EN = {
+    "Jan.": "January", "Feb.": "February", "Mar.": "March", "Apr.": "April", "Jun.": "June",
+    "Jul.": "July", "Aug.": "August", "Sep.": "September", "Sept.": "September",
+    "Oct.": "October", "Nov.": "November", "Dec.": "December",
+}  # fmt: skip
+_MONTHS_DE = {
+    "Jan.": "Januar", "Feb.": "Februar", "M\xe4r.": "M\xe4rz", "Apr.": "April", "Jun.": "Juni",
+    "Jul.": "Juli", "Aug.": "August", "Sep.": "September", "Sept.": "September",
+    "Okt.": "Oktober", "Nov.": "November", "Dez.": "Dezember",
+}  # fmt: skip
+_DAYS_EN = {
+    "Mon.": "Monday", "Tue.": "Tuesday", "Tues.": "Tuesday", "Wed.": "Wednesday",
+    "Thu.": "Thursday", "Thur.": "Thursday", "Thurs.": "Thursday", "Fri.": "Friday",
+    "Sat.": "Saturday", "Sun.": "Sunday",
+}  # fmt: skip
+_DAYS_DE = {
+    "Mo.": "Montag", "Di.": "Dienstag", "Mi.": "Mittwoch", "Do.": "Donnerstag", "Fr.": "Freitag",
+    "Sa.": "Samstag", "So.": "Sonntag",
+}  # fmt: skip
 _TITLES_AND_MONTHS_PT = (
     "Sr Sra Srta Srs Sras Dr Dra Drs Dras Prof Profa Eng Arq Exmo Exma Ilmo Ilma Exa Excia "
     "Sto Sta Pe Fr Gen Cel Cap Ten Sgt Maj Alm Dep Sen Gov Pres Min Des Adv "
@@ -103,7 +122,7 @@ _CORRECTIONS = {
         ),
         suffixes=("str", "pl"),
         words=_words("mich mag Art Bart"),
-        months=_words("Jan Feb M\xe4r Apr Jun Jul Aug Sep Sept Okt Nov Dez"),
+        months=frozenset(short.removesuffix(".") for short in _MONTHS_DE),
         units=_words("Mio Mrd Tsd Min Std Sek Stk"),
         beginnings=_words(
             "Aber Alle Als Am Auch Auf Bei Da Danach Dann Das Davon Dazu Der Deshalb Die Dies "
@@ -153,27 +172,6 @@ _NO_CORRECTIONS = Corrections()
 def corrections_of(language: str) -> Corrections:
     """Those of a language, whose code has no region."""
     return _CORRECTIONS.get(language, _NO_CORRECTIONS)
-
-
-_MONTHS_EN = {
-    "Jan.": "January", "Feb.": "February", "Mar.": "March", "Apr.": "April", "Jun.": "June",
-    "Jul.": "July", "Aug.": "August", "Sep.": "September", "Sept.": "September",
-    "Oct.": "October", "Nov.": "November", "Dec.": "December",
-}  # fmt: skip
-_MONTHS_DE = {
-    "Jan.": "Januar", "Feb.": "Februar", "M\xe4r.": "M\xe4rz", "Apr.": "April", "Jun.": "Juni",
-    "Jul.": "Juli", "Aug.": "August", "Sep.": "September", "Sept.": "September",
-    "Okt.": "Oktober", "Nov.": "November", "Dez.": "Dezember",
-}  # fmt: skip
-_DAYS_EN = {
-    "Mon.": "Monday", "Tue.": "Tuesday", "Tues.": "Tuesday", "Wed.": "Wednesday",
-    "Thu.": "Thursday", "Thur.": "Thursday", "Thurs.": "Thursday", "Fri.": "Friday",
-    "Sat.": "Saturday", "Sun.": "Sunday",
-}  # fmt: skip
-_DAYS_DE = {
-    "Mo.": "Montag", "Di.": "Dienstag", "Mi.": "Mittwoch", "Do.": "Donnerstag", "Fr.": "Freitag",
-    "Sa.": "Samstag", "So.": "Sonntag",
-}  # fmt: skip
 
 
 def _with_numbers(table: dict[str, str]) -> dict[str, str]:
@@ -290,7 +288,7 @@ def wars(text: str) -> Iterator[tuple[int, int, str]]:
     many languages have none behind the name. None are those before nouns: WWII bombs."""
     for found in _WAR.finditer(text):
         begin, before = found.start(), found["before"]
-        if before is None and not _BEGINS_SENTENCE.search(text, 0, begin):
+        if before is None and not _BEGINS_SENTENCE.search(text, max(0, begin - 3), begin):
             continue
         read = _READ_WARS[len(found["number"])]
         if before is None:

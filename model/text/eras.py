@@ -10,12 +10,24 @@ from collections.abc import Iterator, Sequence
 
 from model.text.glossary import LetterCase, TermMatch
 from model.text.language_tags import base_language
-from model.text.numbers import ERA, era_name
 from model.text.words import Span, overlapping
 from model.text_options import GlossaryEntry
 
 __all__ = ["Eras"]
 
+_NAMES = {
+    "BC": {
+        "en": "BC", "de": "v. Chr.", "pt": "a.C.", "fr": "av. J.-C.", "es": "a. C.", "it": "a.C.",
+    },
+    "AD": {
+        "en": "AD", "de": "n. Chr.", "pt": "d.C.", "fr": "apr. J.-C.", "es": "d. C.", "it": "d.C.",
+    },
+}  # fmt: skip
+_ERA = re.compile(
+    r"[ \u00a0](?:(?P<BC>BCE?(?!\w)|B\.C\.(?:E\.)?|v\. ?(?:Chr|u\. ?Z)\.)"
+    r"|(?P<AD>(?:AD|CE)(?!\w)|A\.D\.|C\.E\.|n\. ?(?:Chr|u\. ?Z)\.))(?!\w)"
+)
+"""What says whether the year before it is before Christ; its group is "BC" or "AD"."""
 _HINTS = {
     "en": ("BC", "B.C", "AD", "A.D", "CE", "C.E"),
     "de": ("Chr.", "u. Z.", "u.Z."),
@@ -43,8 +55,7 @@ class Eras:
 
     def __init__(self, source: str, target: str) -> None:
         target = base_language(target)
-        names = {each: era_name(each, target) for each in ("BC", "AD")}
-        self._names = {each: name for each, name in names.items() if name is not None}
+        self._names = {era: names[target] for era, names in _NAMES.items() if target in names}
         self._hints = _HINTS.get(base_language(source), ())
         self._said = {each: _said(name) for each, name in self._names.items()}
 
@@ -60,7 +71,7 @@ class Eras:
         return tuple(self._found(sentence, taken))
 
     def _found(self, sentence: str, taken: Sequence[Span]) -> Iterator[TermMatch]:
-        for match in ERA.finditer(sentence):
+        for match in _ERA.finditer(sentence):
             begin, end = match.start() + 1, match.end()
             if overlapping(taken, begin, end):
                 continue

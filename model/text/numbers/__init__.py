@@ -10,13 +10,11 @@ from model.text.numbers.recognition import find, has_digits
 from model.text.numbers.rendering import spellings, unit_spellings, written
 from model.text.numbers.spelled import find_spelled
 from model.text.numbers.values import Number, Value
-from model.text.numbers.words import ERA, era_name, number_words, ordinals
+from model.text.numbers.words import number_words, ordinals
 
 __all__ = [
-    "ERA",
     "Number",
     "Value",
-    "era_name",
     "find",
     "find_spelled",
     "has_digits",

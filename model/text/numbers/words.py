@@ -9,9 +9,7 @@ from typing import NamedTuple
 from model.text.numbers.conventions import CODES
 
 __all__ = [
-    "ERA",
     "Suffixes",
-    "era_name",
     "has_magnitude",
     "names_part",
     "number_words",
@@ -248,26 +246,6 @@ def percent_word(language: str) -> re.Pattern[str] | None:
     if (words := _PERCENT.get(language)) is None:
         return None
     return re.compile(rf"[ \u00a0\u202f-]?(?:{words})(?!\w)")
-
-
-_ERA_NAMES = {
-    "BC": {
-        "en": "BC", "de": "v. Chr.", "pt": "a.C.", "fr": "av. J.-C.", "es": "a. C.", "it": "a.C.",
-    },
-    "AD": {
-        "en": "AD", "de": "n. Chr.", "pt": "d.C.", "fr": "apr. J.-C.", "es": "d. C.", "it": "d.C.",
-    },
-}  # fmt: skip
-ERA = re.compile(
-    r"[ \u00a0](?:(?P<BC>BCE?(?!\w)|B\.C\.(?:E\.)?|v\. ?(?:Chr|u\. ?Z)\.|av\. J\.-C\.|a\. ?C\.)"
-    r"|(?P<AD>(?:AD|CE)(?!\w)|A\.D\.|C\.E\.|n\. ?(?:Chr|u\. ?Z)\.|apr\. J\.-C\.|d\. ?C\.))(?!\w)"
-)
-"""What says whether the year before it is before Christ; its group is "BC" or "AD"."""
-
-
-def era_name(name: str, language: str) -> str | None:
-    """What a language says for "BC" or "AD" behind a year; None for others."""
-    return _ERA_NAMES[name].get(language) if name in _ERA_NAMES else None
 
 
 def unit_names(unit: str, language: str) -> tuple[str, ...]:
