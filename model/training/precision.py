@@ -7,14 +7,23 @@ from typing import Literal
 
 import torch
 
+from model.errors import RecipeError
+
 __all__ = ["Precision", "compute_dtype"]
 
-Precision = Literal["auto", "float32", "bfloat16"]
-""""auto" is bfloat16 where the hardware multiplies it natively."""
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+""""auto" is bfloat16 where the hardware multiplies it natively, float32 elsewhere. "int8" is for CPUs:
+the products of linear layers and of the loss (model/training/int8.py)."""
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """What `precision` means on `device`."""
+    """What `precision` means on `device`; of int8, for all but its products.
+
+    Raises:
+        RecipeError: the device cannot train like this.
+    """
+    if precision == "int8" and device.type != "cpu":
+        raise RecipeError(f"precision int8 trains on a CPU, but the device is {device.type}")
     if precision == "auto":
         native = (
             _cpu_has_bfloat16()

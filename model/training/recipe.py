@@ -296,6 +296,10 @@ def _rules(recipe: Recipe) -> Iterator[tuple[str, bool]]:
         f"{rate.warmup_steps} of {training.max_steps}",
         rate.schedule != "linear" or rate.warmup_steps < training.max_steps,
     )
+    yield (
+        "a recipe with `precision` int8 must not have `compile`",
+        training.precision != "int8" or not training.compile,
+    )
 
 
 def _read(path: Path, extended_by: tuple[Path, ...]) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from model.network.transformer import Transformer
 from model.training.batches import Batch
 from model.training.corpus import IntArray
+from model.training.int8 import int8_projection_loss, use_int8
 from model.training.loss import fused_projection_loss
 
 __all__ = ["BatchLoss"]
@@ -22,11 +23,12 @@ class BatchLoss(nn.Module):
     Args:
         compute_dtype: of products; weights and their updates stay float32.
         compiled: hand encoder and decoder to torch.compile, once for all shapes.
+        int8: make the products of linear layers and of the loss in int8.
     """
 
     def __init__(
         self, model: Transformer, *, pad_id: int, label_smoothing: float,
-        compute_dtype: torch.dtype, compiled: bool,
+        compute_dtype: torch.dtype, compiled: bool, int8: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model = model
@@ -34,6 +36,9 @@ class BatchLoss(nn.Module):
         self._label_smoothing = label_smoothing
         self._compute_dtype = compute_dtype
         self._compiled = compiled
+        self._loss = int8_projection_loss if int8 else fused_projection_loss
+        if int8:
+            use_int8(model)
         self._encode, self._decode = model.encode, model.decode_hidden
         if compiled:
             self._encode = torch.compile(model.encode, dynamic=True)
@@ -60,7 +65,7 @@ class BatchLoss(nn.Module):
             encoder_output = self._encode(src_tokens, src_lengths)
             hidden = self._decode(tgt_input, encoder_output, src_lengths)
         # Rows of padding predict nothing: (B, T, D) -> (target tokens, D)
-        return fused_projection_loss(
+        return self._loss(
             hidden.flatten(0, 1).index_select(0, wanted).to(self._compute_dtype),
             self.model.projection.weight,
             targets,

@@ -128,6 +128,8 @@ class Trainer:
         self.valid, self.model = prepared.valid, prepared.model
         self.optimizer = ModelOptimizer(self.model, recipe.optimizer)
         self.compute_dtype = compute_dtype(recipe.training.precision, self.device)
+        int8 = recipe.training.precision == "int8"
+        self._precision = "int8" if int8 else str(self.compute_dtype).removeprefix("torch.")
         self.batch_loss = self.processes.distribute(
             BatchLoss(
                 self.model,
@@ -135,6 +137,7 @@ class Trainer:
                 label_smoothing=recipe.training.label_smoothing,
                 compute_dtype=self.compute_dtype,
                 compiled=recipe.training.compile,
+                int8=self._precision == "int8",
             )
         )
         self.progress = Progress()
@@ -268,7 +271,7 @@ class Trainer:
         )
         self._say(
             f"{self.model.num_parameters:,} parameters, {len(self.text):,} pairs, "
-            f"{processes.count} x {self.device.type} in {self.compute_dtype} "
+            f"{processes.count} x {self.device.type} in {self._precision} "
             f"(products at {rate / 1e12:.2f} TFLOP/s each), "
             f"update {self.progress.step} of {training.max_steps}"
         )
@@ -279,7 +282,7 @@ class Trainer:
             "parameters": self.model.num_parameters,
             "processes": processes.count,
             "device": self.device.type,
-            "dtype": str(self.compute_dtype).removeprefix("torch."),
+            "dtype": self._precision,
             "matmul_tflops": round(rate / 1e12, 3),
         }
         self._write("start", start)

@@ -11,6 +11,7 @@
 
 #include "model.h"
 #include "runner.h"
+#include "training.h"
 
 #define PH_EXPORT __attribute__((visibility("default")))
 
@@ -108,5 +109,36 @@ PH_EXPORT std::size_t ph_runner_num_running(void* runner) {
 }
 PH_EXPORT void* ph_runner_cache(void* runner, std::size_t* bytes) {
   return static_cast<polyhead::Runner*>(runner)->cache(bytes);
+}
+
+// For training: see training.h.
+PH_EXPORT void ph_quantise_rows(const float* x, std::size_t rows, std::size_t columns,
+                                std::int8_t* out, float* scales) {
+  polyhead::quantise_rows(x, rows, columns, out, scales);
+}
+PH_EXPORT void ph_quantise_rows_at_random(const float* x, std::size_t rows, std::size_t columns,
+                                          std::uint64_t seed, std::int8_t* out, float* scales) {
+  polyhead::quantise_rows_at_random(x, rows, columns, seed, out, scales);
+}
+PH_EXPORT void ph_quantise_columns(const float* x, const float* row_factors, std::size_t rows,
+                                   std::size_t columns, std::int8_t* out, float* scales) {
+  polyhead::quantise_columns(x, row_factors, rows, columns, out, scales);
+}
+PH_EXPORT void ph_rescale(const std::int32_t* sums, std::size_t rows, std::size_t columns,
+                          const float* row_scales, const float* column_scales, const float* bias,
+                          float* out) {
+  polyhead::rescale(sums, rows, columns, row_scales, column_scales, bias, out);
+}
+// `losses` gets the smoothed one and the plain one.
+PH_EXPORT void ph_projection_gradient(const std::int32_t* sums, std::size_t rows, std::size_t vocab,
+                                      const float* row_scales, const float* column_scales,
+                                      const std::int64_t* targets, float smoothing,
+                                      std::uint64_t seed, float* logits, std::int8_t* out,
+                                      float* scales, double* losses) {
+  const polyhead::Losses found =
+      polyhead::projection_gradient(sums, rows, vocab, row_scales, column_scales, targets, smoothing,
+                                    seed, logits, out, scales);
+  losses[0] = found.smoothed;
+  losses[1] = found.plain;
 }
 }

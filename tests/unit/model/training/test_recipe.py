@@ -104,6 +104,11 @@ def test_mistakes_are_named(tmp_path: Path, extra: str, message: str) -> None:
             "license: none\nplaceholders: true\ntokenizer: {byte_fallback: false}",
             "must have `byte_fallback`",
         ),
+        (
+            "license: none",
+            "license: none\ntraining: {precision: int8, compile: true}",
+            "`precision` int8 must not have `compile`",
+        ),
     ],
 )
 def test_what_can_not_be_meant_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

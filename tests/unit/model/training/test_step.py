@@ -42,7 +42,7 @@ ONE = made_batch(([5, 6, 2], [7, 8, 9, 2]))
 def batch_loss(transformer: Transformer, *, compiled: bool) -> BatchLoss:
     return BatchLoss(
         transformer, pad_id=PAD, label_smoothing=0.1, compute_dtype=torch.float32,
-        compiled=compiled,
+        compiled=compiled, int8=False,
     )  # fmt: skip
 
 

@@ -106,18 +106,21 @@ def break_off(interrupted: Trainer, monkeypatch: pytest.MonkeyPatch, batches: in
         interrupted.run()
 
 
-@pytest.mark.parametrize("kind", ["adam", "muon"])
+@pytest.mark.parametrize(
+    ("kind", "precision"), [("adam", "float32"), ("muon", "float32"), ("muon", "int8")]
+)
 def test_an_interrupted_run_ends_as_one_that_was_not(
-    data: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    data: Path, monkeypatch: pytest.MonkeyPatch, kind: str, precision: str
 ) -> None:
     """Broken off within an update, some epochs on: no batch is lost or seen twice.
 
     And when it was saved makes no difference.
     """
-    optimizer = {"optimizer": {"kind": kind}}
-    short = {"training": {"max_steps": 34, "validate_every": 8}, **optimizer}
-    never_saved = {"training": {**short["training"], "checkpoint_every_seconds": 1000}, **optimizer}
+    how = {"optimizer": {"kind": kind}, "model": {"d_model": 16, "d_ff": 16}}
+    short = {"training": {"max_steps": 34, "validate_every": 8, "precision": precision}, **how}
+    never_saved = {"training": {**short["training"], "checkpoint_every_seconds": 1000}, **how}
     whole = run(data, "whole", **never_saved)
+    assert records(whole)[0]["dtype"] == precision
     break_off(trainer(data, "broken", **short), monkeypatch, batches=2 * 29 + 1)
     assert state_of(data / "broken")["progress"]["step"] == 20
     assert state_of(data / "broken")["progress"]["epoch"] > 0
