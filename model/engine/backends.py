@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ __all__ = [
     "chosen_backend",
     "chosen_dtype",
     "fallback_note",
+    "gpu_is_lost",
     "may_fall_back",
     "may_use_cuda",
     "num_slots",
@@ -283,6 +285,23 @@ def _cuda_runners(
             f"{device} must have memory for the model and its slots, but has too little: other "
             f"processes use it, or `max_slots` is too high ({error})"
         ) from error
+
+
+def gpu_is_lost(device: str) -> bool:
+    """Whether CUDA fails this process by now, whatever it asks: an error of a kernel or of the GPU
+    itself stays until the process ends. Waits for what is queued on the GPU; never starts CUDA.
+
+    Args:
+        device: as PyTorch names it; the current GPU if it is no name of one.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize(device if device.startswith("cuda") else None)
+    except RuntimeError:
+        return True
+    return False
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

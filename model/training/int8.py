@@ -1,8 +1,8 @@
 """Linear layers and the loss with products in int8, forward and backward, for training on CPUs.
 
 Each row or column of a factor becomes whole numbers from -127 to 127 by a scale of its own, and
-sums of their products are exact. Inputs and weights are rounded to the nearest, as when the model is
-served in int8. Gradients are rounded at random, to be right in the mean: to the nearest, what is
+sums of their products are exact. Inputs and weights are rounded to the nearest, as when the model
+is served in int8. Gradients are rounded at random, to be right in the mean: to the nearest, what is
 small beside the largest of its row, such as the gradient by nearly every logit, would be zero.
 
     y = x W^T + b           rows of x, rows of W

@@ -12,8 +12,8 @@ from model.errors import RecipeError
 __all__ = ["Precision", "compute_dtype"]
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
-""""auto" is bfloat16 where the hardware multiplies it natively, float32 elsewhere. "int8" is for CPUs:
-the products of linear layers and of the loss (model/training/int8.py)."""
+""""auto" is bfloat16 where the hardware multiplies it natively, float32 elsewhere. "int8" is for
+CPUs: the products of linear layers and of the loss (model/training/int8.py)."""
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:

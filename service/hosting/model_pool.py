@@ -75,8 +75,9 @@ class _Entry:
         return 0 if self.memory is None else self.memory.loaded
 
     @property
-    def alive(self) -> bool:
-        return self.translator is not None and self.translator.engine.alive
+    def dead(self) -> bool:
+        """Whether its engine has stopped."""
+        return self.translator is not None and not self.translator.engine.alive
 
 
 class ModelPool:
@@ -127,7 +128,7 @@ class ModelPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._lost_gpu: str | None = None
-        """The id of a model whose engine has stopped on a GPU."""
+        """The id of a model whose engine, or whose load, has lost the GPU."""
         # Below: guarded by the lock.
         self._lock = threading.Lock()
         self._translators: list[tuple[str, Translator]] = []
@@ -216,14 +217,17 @@ class ModelPool:
         """Looks whether the models run that were pinned; others are loaded anew when asked for.
 
         Raises:
-            EngineDeadError: one of them has stopped, or any on a GPU, which then fails whatever
-                this process asks of it.
+            EngineDeadError: one of them has stopped, or the GPU is lost, which an earlier check or
+                call has found: then it fails whatever this process asks of it.
         """
-        for entry in self._entries.values():
-            if self._is_dead(entry) and entry.pinned:
+        for entry in list(self._entries.values()):
+            if not entry.dead:
+                continue
+            if entry.pinned:
                 raise EngineDeadError(f"the engine of {entry.model.id} has stopped")
+            self._replace(entry)
         if self._lost_gpu is not None:
-            raise EngineDeadError(f"the engine of {self._lost_gpu} has stopped on its GPU")
+            raise EngineDeadError(f"{self._lost_gpu} has failed on the GPU, which is lost")
 
     def stats(self) -> dict[str, EngineStats]:
         """How full the engines are, by the id of their model. On any thread.
@@ -272,12 +276,11 @@ class ModelPool:
         if self._closed:
             raise EngineDeadError("the replica has been closed")
         entry = self._entries.get(model.key)
-        if entry is not None and self._is_dead(entry) and entry.preparing is None:
+        if entry is not None and entry.dead:
             if entry.pinned:
                 raise EngineDeadError(f"the engine of {model.id} has stopped")
-            self._remove(entry)
-            self._start(self._dispose(entry))
-            entry = None
+            self._replace(entry)
+            entry = self._entries.get(model.key)
         if entry is None:
             self._refuse(model)
             entry = self._entries[model.key] = _Entry(model)
@@ -285,13 +288,18 @@ class ModelPool:
             self._prepare(entry)
         return entry
 
-    def _is_dead(self, entry: _Entry) -> bool:
-        """Whether its engine has stopped; of one on a GPU, note is taken."""
-        if entry.translator is None or entry.alive:
-            return False
-        if entry.translator.device != "cpu":
+    def _replace(self, entry: _Entry) -> None:
+        """Removes a model whose engine has stopped, unless it is about to be loaded anew."""
+        if entry.preparing is None:
+            self._remove(entry)
+            self._start(self._dispose(entry))
+
+    async def _look_after_gpu(self, entry: _Entry, device: str) -> None:
+        """After a failure: most are of one model, but a lost GPU is the end of this process."""
+        from model.engine.backends import gpu_is_lost
+
+        if device != "cpu" and await asyncio.to_thread(gpu_is_lost, device):
             self._lost_gpu = entry.model.id
-        return True
 
     def _prepare(self, entry: _Entry) -> None:
         memory = entry.memory
@@ -331,6 +339,7 @@ class ModelPool:
             LOGGER.exception("the model %s cannot be loaded: %s", entry.model.id, error)
             message = f"the model {entry.model.id} cannot be loaded now; the server's log tells why"
             self._fail(entry, ModelNotLoadedError(message))
+            await self._look_after_gpu(entry, (entry.engine or self._engine).device)
         finally:
             entry.preparing = None
             self._rest(entry)
@@ -340,7 +349,7 @@ class ModelPool:
         if entry.engine is None or entry.memory is None:
             assert self._budget is not None
             entry.engine, entry.memory = await self._in_time(entry, self._look_at)
-        if self._is_dead(entry):
+        if entry.dead:
             await self._unload(entry)
         assert entry.memory is not None
         needed = entry.memory.working + (0 if entry.translator else entry.memory.loaded)
@@ -445,12 +454,13 @@ class ModelPool:
 
     async def _dispose(self, entry: _Entry) -> None:
         """Gives the memory of what was removed back, to the system and to the budget."""
-        self._is_dead(entry)  # nobody looks at it later
-        translator, entry.translator = entry.translator, None
+        translator, died, entry.translator = entry.translator, entry.dead, None
         entry.ready = False
         try:
             if translator is not None:
                 await asyncio.to_thread(translator.close)
+                if died:
+                    await self._look_after_gpu(entry, translator.device)
                 del translator
                 await asyncio.to_thread(give_back_free_memory)
         finally:

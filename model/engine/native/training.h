@@ -27,14 +27,13 @@ class Uniform {
     std::memcpy(&state_, lanes, sizeof lanes);
   }
   PH_INLINE Floats next() {
-    state_ = exclusive_or(state_, state_ << 13);
-    state_ = exclusive_or(state_, (state_ >> 17) & 0x7fff);
-    state_ = exclusive_or(state_, state_ << 5);
+    state_ = state_ ^ state_ << 13;
+    state_ = state_ ^ ((state_ >> 17) & 0x7fff);
+    state_ = state_ ^ state_ << 5;
     return as_floats((state_ & 0x7fffff) | 0x3f800000) - 1.0f;
   }
 
  private:
-  PH_INLINE static Ints exclusive_or(Ints a, Ints b) { return (a | b) - (a & b); }
   Ints state_;
 };
 

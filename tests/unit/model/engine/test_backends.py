@@ -15,6 +15,7 @@ from model.engine.backends import (
     check_device,
     chosen_backend,
     chosen_dtype,
+    gpu_is_lost,
     may_use_cuda,
     resolve_device,
     resolve_dtype,
@@ -233,3 +234,24 @@ def test_a_models_own_search_is_prepared_for(tmp_path, monkeypatch: pytest.Monke
     assert asked["searches"] == searches
     assert [(each.beam_size, each.constrained) for each in searches] == [(3, True), (1, True)]
     assert asked["shortlisted"] is False
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("CUDA error: unspecified launch failure")])
+def test_a_gpu_that_fails_whatever_is_asked_is_lost(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError | None
+) -> None:
+    waited_for: list[str | None] = []
+
+    def synchronize(device: str | None) -> None:
+        waited_for.append(device)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert not gpu_is_lost("cuda:1"), "nothing of this process is on it"
+    assert not waited_for
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for device in ("cuda:1", "auto"):
+        assert gpu_is_lost(device) is (error is not None)
+    assert waited_for == ["cuda:1", None]

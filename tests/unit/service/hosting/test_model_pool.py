@@ -418,31 +418,100 @@ async def test_a_dead_engine_is_replaced(open_pool: OpenPool, hosted: Hosted) ->
     assert pool._reserved == sum(each.bytes for each in pool.loaded())
 
 
-async def test_a_dead_engine_on_a_gpu_is_the_replicas_death(
+async def test_a_dead_engine_that_nobody_asks_for_is_dropped(
     open_pool: OpenPool, hosted: Hosted
+) -> None:
+    pool = open_pool()
+    async with pool.use(hosted("a")) as translator:
+        pass
+    translator.engine.close()
+    pool.check_health()
+    await until(lambda: not pool._tasks)
+    assert not names(pool)
+    assert pool._reserved == 0
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """By name, whether a GPU is lost; models that are loaded from now on believe to be on one."""
+    lost = {"cuda:0": False}
+    monkeypatch.setattr("model.engine.backends.gpu_is_lost", lost.__getitem__)
+    return lost
+
+
+async def test_a_lost_gpu_is_the_replicas_death(
+    open_pool: OpenPool, hosted: Hosted, gpu: dict[str, bool]
 ) -> None:
     """What a device has failed once fails for ever in that process, whatever is loaded anew."""
     pool = open_pool()
     async with pool.use(hosted("a")) as translator:
         translator.device = "cuda:0"
         pool.check_health()
+        gpu["cuda:0"] = True
         translator.engine.close()
+    pool.check_health()  # notices it, and looks
+    await until(lambda: not pool._tasks)
     for _ in range(2):  # also when another has taken its place
-        with pytest.raises(EngineDeadError, match="engine of a has stopped on its GPU"):
+        with pytest.raises(EngineDeadError, match="a has failed on the GPU, which is lost"):
             pool.check_health()
         await touch(pool, hosted("a"))
 
 
-async def test_a_dead_engine_on_a_gpu_is_noticed_also_when_its_model_goes(
-    open_pool: OpenPool, hosted: Hosted, most: Most
+async def test_an_engine_that_stops_on_a_gpu_by_itself_is_replaced(
+    open_pool: OpenPool, hosted: Hosted, gpu: dict[str, bool]
+) -> None:
+    """A model whose numbers overflow is nobody else's business."""
+    pool = open_pool()
+    async with pool.use(hosted("a")) as translator:
+        translator.device = "cuda:0"
+    translator.engine.close()
+    for _ in range(2):
+        await touch(pool, hosted("a"))
+        await until(lambda: not pool._tasks)
+        pool.check_health()
+    assert not gpu["cuda:0"]
+
+
+async def test_a_lost_gpu_is_noticed_also_when_its_model_goes(
+    open_pool: OpenPool, hosted: Hosted, most: Most, gpu: dict[str, bool]
 ) -> None:
     pool = open_pool(most(1))
     async with pool.use(hosted("a")) as translator:
         translator.device = "cuda:0"
-        translator.engine.close()
+    gpu["cuda:0"] = True
+    translator.engine.close()
     await touch(pool, hosted("b"))
     assert names(pool) == ["b"]
-    with pytest.raises(EngineDeadError, match="engine of a has stopped on its GPU"):
+    with pytest.raises(EngineDeadError, match="a has failed on the GPU, which is lost"):
+        pool.check_health()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_load_that_fails_on_a_lost_gpu_is_the_replicas_death(
+    open_pool: OpenPool, hosted: Hosted, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """No engine may run there that could tell."""
+    asked: list[str] = []
+
+    def is_lost(device: str) -> bool:
+        asked.append(device)
+        return lost
+
+    def fail(*_: object) -> Translator:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("model.engine.backends.gpu_is_lost", is_lost)
+    monkeypatch.setattr(model_pool, "_load", fail)
+    pool = open_pool()
+    pool._engine = replace(pool._engine, device="auto")
+    with pytest.raises(ModelNotLoadedError, match="a cannot be loaded now"):
+        await touch(pool, hosted("a"))
+    await until(lambda: not pool._tasks)
+    assert asked == ["auto"]
+    if lost:
+        with pytest.raises(EngineDeadError, match="a has failed on the GPU, which is lost"):
+            pool.check_health()
+    else:
         pool.check_health()
 
 
