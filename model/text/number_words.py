@@ -1,9 +1,10 @@
 """Small numbers in words, whose value a translation must have, in whatever form it says it.
 
-Models leave them out ("um zehn"), or say another one. Where the translation has the value, as a
-word, in digits or as the beginning of a longer word, nothing is done. Where it has not, the word is
-a term (model/text/terms.py) with the target language's word for the value. Known are words of
-English and German from three to twelve: for two, languages have many (both, a pair, twice).
+Models leave them out ("um zehn"), say another one (siebenundzwanzig for seventy), or none that
+there is (siebenzehn). Where the translation has the value, as a word, in digits or as the beginning
+of a longer word, nothing is done. Where it has not, the word is a term (model/text/terms.py) with
+the target language's word for the value. Known are words of English and German from three to
+twenty, and for thirty, forty, ... ninety: for two, languages have many (both, a pair, twice).
 """
 
 from __future__ import annotations
@@ -14,23 +15,22 @@ from types import MappingProxyType
 
 from model.text.glossary import LetterCase, TermMatch
 from model.text.language_tags import base_language
-from model.text.numbers import number_words, ordinals
+from model.text.numbers import number_words, ordinals, words_above_twelve
 from model.text.words import Span, overlapping
 from model.text_options import GlossaryEntry
 
 __all__ = ["NumberWords"]
 
-_VALUES = range(3, 13)
+_LEAST = 3
 _HALF_DAY = 12
 """Hours between a time of day by a clock of 12 hours and one of 24."""
 _MOST_BESIDE = 32
 """Characters beside a word that say what it is a part of."""
 _SPACE = r"[^\S\n]+"
 _MORE = MappingProxyType({
-    "en": "(?:thir|four|fif|six|seven|eigh|nine)teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty"
-    "|hundred|thousand|dozen|half|point|quarters?|thirds?|(?:four|fif|six|seven|eigh|nin|ten)ths?",
-    "de": "(?:drei|vier|f\xfcnf|sech|sieb|acht|neun)zehn|zwanzig|drei\xdfig|hundert|tausend|halb"
-    "|viertel|f\xfcnftel|komma",
+    "en": "hundred|thousand|dozen|half|point|quarters?|thirds?"
+    "|(?:four|fif|six|seven|eigh|nin|ten)ths?",
+    "de": "hundert|tausend|halb|viertel|f\xfcnftel|komma",
 })  # fmt: skip
 """Further words beside which a number is, or may be, a part of more: of another number, a fraction,
 or a time of day that other languages say otherwise."""
@@ -47,10 +47,12 @@ _IDIOMS = MappingProxyType({
         rf"\b(?:in|au\xdfer|gib|gebt|geben|habt){_SPACE}(acht)(?!{_SPACE}(?-i:[A-Z\xc4\xd6\xdc][a-z\xe4\xf6\xfc\xdf]))"
         rf"|\b{_GIVE}\b(?:{_SPACE}\w+){{0,3}}?{_SPACE}(acht)"
         rf"(?=\s*(?:[^\w\s]|\Z)|{_SPACE}(?:auf|da\xdf|dass|was|wie|ob|und|oder)\b)"
-        rf"|\b(acht)(?={_SPACE}(?:zu{_SPACE})?{_GIVE}\b)",
+        rf"|\b(acht)(?={_SPACE}(?:zu{_SPACE})?{_GIVE}\b)"
+        # What is too much.
+        rf"|\bschl(?:\xe4|ae)gt(?:['\u2019]?s|{_SPACE}es)(?:{_SPACE}\w+)?{_SPACE}(dreizehn)",
         re.I,
     ),
-    "en": re.compile(rf"\bcloud{_SPACE}(nine)\b", re.I),
+    "en": re.compile(rf"\bcloud{_SPACE}(nine)\b|\b(forty){_SPACE}winks\b", re.I),
 })  # fmt: skip
 """Words that are no numbers there, as groups."""
 _GOES_ON = MappingProxyType({
@@ -59,8 +61,8 @@ _GOES_ON = MappingProxyType({
 })  # fmt: skip
 """How a word that says a number may go on, in languages in which it may."""
 _ALSO = MappingProxyType({
-    "en": {3: "tri[op]", 4: "quart(?!er)", 12: "dozen"},
-    "de": {3: "dritt", 7: "siebt", 12: "dutzend"},
+    "en": {3: "tri[op]", 4: "quart(?!er)", 12: "dozen", 15: "quarter", 30: "half"},
+    "de": {3: "dritt", 7: "siebt", 12: "dutzend", 15: "viertel", 30: "halb"},
 })  # fmt: skip
 """What else says a number, or begins a word that does."""
 
@@ -77,18 +79,20 @@ class NumberWords:
         source, target = base_language(source), base_language(target)
         self._terms: Mapping[str, tuple[GlossaryEntry, re.Pattern[str]]] = {}
         self._parts: Sequence[str] = ()
-        own = [*map(_spellings, number_words(source))] if source in _MORE else []
-        others = number_words(target)
+        own = _words(source) if source in _MORE else {}
+        others = _words(target)
         if not own or not others:
             return
         self._terms = {
             word: (GlossaryEntry(word, others[value]), _said(value, target))
-            for value in _VALUES
-            for word in own[value]
+            for value, words in own.items()
+            if value >= _LEAST
+            for word in _spellings(words)
         }
         self._parts = _shortest(self._terms)
         known = "|".join(self._terms)
-        numbers = "|".join(word for words in own[1:] for word in words) + f"|{_MORE[source]}"
+        spelled = [word for value, words in own.items() if value for word in _spellings(words)]
+        numbers = "|".join([*spelled, _MORE[source]])
         between = rf"(?:{_BETWEEN[source]})"
         self._word = re.compile(rf"(?<![\w'\u2019-])(?:{known})(?![\w-])", re.I)
         self._before = re.compile(
@@ -149,6 +153,11 @@ class NumberWords:
         return any(each.start(each.lastindex or 0) == begin for each in found)
 
 
+def _words(language: str) -> Mapping[int, tuple[str, ...]]:
+    """How a language says each small number."""
+    return {**dict(enumerate(number_words(language))), **words_above_twelve(language)}
+
+
 def _spellings(words: Sequence[str]) -> Sequence[str]:
     """Words, and how they are typed without umlauts."""
     typed = (word.replace("\xf6", "oe").replace("\xfc", "ue") for word in words)
@@ -167,11 +176,15 @@ def _shortest(words: Collection[str]) -> Sequence[str]:
 def _said(value: int, target: str) -> re.Pattern[str]:
     """What says a value in a translation."""
     goes_on = _GOES_ON.get(target, r"(?!\w)")
-    words = "|".join(map(re.escape, number_words(target)[value]))
+    words = "|".join(map(re.escape, _words(target)[value]))
+    if target == "en" and value > 12:  # fortieth, forties, sixteenth
+        stem = words.removesuffix("y")
+        words = f"{words}(?:s|th)?" if stem == words else f"{stem}(?:y|ie(?:s|th))"
     places = "|".join(map(re.escape, ordinals(str(value), target)))
     also = _ALSO.get(target, {}).get(value)
+    hour = rf"|(?<!\d){value + _HALF_DAY}(?!\d)" if value <= _HALF_DAY else ""
     return re.compile(
-        rf"(?<!\w)(?:(?:{words}){goes_on}|(?:{places})(?!\w){f'|{also}' if also else ''})"
-        rf"|(?<!\d){value + _HALF_DAY}(?!\d)",
+        rf"(?<!\w)(?:(?:{words}){goes_on}|(?:{places})(?!\w|[.,]\d){f'|{also}' if also else ''})"
+        rf"{hour}",
         re.I,
     )

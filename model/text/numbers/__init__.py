@@ -10,7 +10,7 @@ from model.text.numbers.recognition import find, has_digits
 from model.text.numbers.rendering import spellings, unit_spellings, written
 from model.text.numbers.spelled import find_spelled
 from model.text.numbers.values import Number, Value
-from model.text.numbers.words import number_words, ordinals
+from model.text.numbers.words import number_words, ordinals, words_above_twelve
 
 __all__ = [
     "Number",
@@ -22,5 +22,6 @@ __all__ = [
     "ordinals",
     "spellings",
     "unit_spellings",
+    "words_above_twelve",
     "written",
 ]

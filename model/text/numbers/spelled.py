@@ -1,7 +1,7 @@
 """Numbers in words that models get wrong: forty-two, siebenundachtzig, nineteen ninety-nine.
 
-Small models know the words up to a dozen and round numbers, and make up the rest: here those have a
-value, so that they are read, and written, in digits. Known are English and German.
+Small models know hundreds, and make up the rest: here those of several words or parts have a value,
+so that they are read, and written, in digits. Known are English and German.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _HYPHENS = "\u2010-\u2013\u2212"
 def find_spelled(text: str, language: str) -> list[Number]:
     """The numbers in words of a text, in order; their `text` is how digits say it.
 
-    None are single words of English (twenty), round ones of German (zwanzig, dreihundert), what is
-    part of more, such as an ordinal, a fraction or a longer number, or what may be no number at
-    all, as in "two thirty-five".
+    None are single words (twenty, zwanzig), hundreds (three hundred, dreihundert), what is part of
+    more, such as an ordinal, a fraction, a range of thousands or a longer number, or what may be no
+    number at all, as in "two thirty-five".
 
     Args:
         text: a sentence, or a longer text.
@@ -40,15 +40,22 @@ def find_spelled(text: str, language: str) -> list[Number]:
     """
     if (reader := _READERS.get(language)) is None:
         return []
-    marks, numbers = reader
+    marks, numbers, between_groups = reader
     # The only letter that is longer as a small one would move what is behind it.
     lowered = text.replace("\u0130", "I").lower()
     if not any(mark in lowered for mark in marks):
         return []
     return [
-        Number(begin, end, str(value), Quantity(str(value)))
+        Number(begin, end, *_in_digits(value, between_groups))
         for begin, end, value in numbers(lowered)
     ]
+
+
+def _in_digits(value: int, between_groups: str) -> tuple[str, Quantity]:
+    """How digits say a value, and what it is; four digits may be a year, which has no groups."""
+    if value < 10_000:
+        return str(value), Quantity(str(value))
+    return f"{value:,}".replace(",", between_groups), Quantity(str(value), grouped=True)
 
 
 _DE_UNITS = MappingProxyType({
@@ -70,6 +77,11 @@ _DE_BEFORE = re.compile(
     rf"(?:{_SPACE}|-)(?:und{_SPACE})?\Z"
 )
 _DE_BEHIND = re.compile(rf"{_SPACE}komma(?!\w)")
+_DE_THOUSANDS_BEFORE = re.compile(
+    rf"(?:(?:[a-z\xe4\xf6\xfc\xdf]+|\d)-?{_SPACE}(?:bis|oder)(?:{_SPACE}zu)?|einige|mehrere|viele|paar|\d)"
+    rf"{_SPACE}\Z"
+)
+"""Where thousands are those of another number as well, or are counted themselves."""
 
 
 def _german(text: str) -> Iterator[tuple[int, int, int]]:
@@ -78,8 +90,9 @@ def _german(text: str) -> Iterator[tuple[int, int, int]]:
         if (
             len(word) <= _MOST_CHARACTERS
             and (value := _german_value(word)) is not None
-            and not _DE_BEFORE.search(_before(text, match))
+            and not _DE_BEFORE.search(before := _before(text, match))
             and not _DE_BEHIND.match(text, match.end())
+            and not (word.endswith("tausend") and _DE_THOUSANDS_BEFORE.search(before))
         ):
             yield (*match.span(), value)
 
@@ -89,11 +102,12 @@ def _before(text: str, match: re.Match[str]) -> str:
 
 
 def _german_value(word: str) -> int | None:
-    """What a word means that is a number of several parts and not round; None for others."""
+    """What a word means that is a number of several parts; None for others, and for hundreds."""
     thousands, thousand, rest = word.rpartition("tausend")
     hundreds, hundred, small = rest.rpartition("hundert")
     below = _german_below_hundred(small.removeprefix("und") if thousand or hundred else small)
-    if not (below or (thousand and hundred and not small)):
+    # A thousand is also many.
+    if not (below or (thousand and not small and (hundred or thousands not in ("", "ein")))):
         return None
     if not (thousand or hundred or "und" in small):
         return None
@@ -165,6 +179,8 @@ _EN_ENDS = re.compile(rf"-\w|{_SPACE}(?:first|second|{_EN_FRACTIONS})(?!\w)")
 """What belongs to an ordinal or a fraction, or may have the last words for itself: in "one hundred
 twenty-dollar bills"."""
 _EN_BETWEEN = re.compile(rf"(?<!\w)between{_SPACE}\Z")
+_EN_THOUSANDS_BEFORE = re.compile(rf"(?:(?<!\w)(?:{_EN_PARTS})|\d){_SPACE}(?:to|or){_SPACE}\Z")
+"""Where thousands are those of another number as well."""
 _EN_AT = re.compile(rf"(?<!\w)at{_SPACE}\Z")
 _EN_PART = re.compile(rf"(-| and |, and | )?({_EN_PARTS})")
 
@@ -189,6 +205,8 @@ def _is_part_in_english(text: str, match: re.Match[str], parts: list[tuple[str, 
         return True
     if _EN_AT.search(before) and _english_year(parts) is not None:
         return True
+    if parts[-1][1] == "thousand" and _EN_THOUSANDS_BEFORE.search(before):
+        return True
     is_range = " and " in match[0] and not text.startswith(" and ", end)
     return is_range and _EN_BETWEEN.search(before) is not None
 
@@ -196,7 +214,7 @@ def _is_part_in_english(text: str, match: re.Match[str], parts: list[tuple[str, 
 def _english_value(parts: list[tuple[str, str]]) -> int | None:
     """What words mean, each with what joins it to the one before; None if they are no one number.
 
-    "Two thirty-five" may be a time and "five hundred" is round: models know it.
+    "Two thirty-five" may be a time, "one thousand" may be many, and models know "five hundred".
     """
     words = [word for _, word in parts]
     if (year := _english_year(parts)) is not None:
@@ -205,8 +223,10 @@ def _english_value(parts: list[tuple[str, str]]) -> int | None:
     if "thousand" in words:
         at = words.index("thousand")
         thousands, parts = parts[:at], parts[at + 1 :]
-        if (many := _english_below_thousand(thousands)) is None or not parts:
+        if (many := _english_below_thousand(thousands)) is None:
             return None
+        if not parts:
+            return 1000 * many if many > 1 else None
     else:
         many = 0
     below = _english_below_thousand(parts)
@@ -241,15 +261,20 @@ def _english_below_hundred(parts: list[tuple[str, str]]) -> int | None:
     match [word for _, word in parts]:
         case [word]:
             return _EN_UNITS.get(word) or _EN_TEENS.get(word) or _EN_TENS.get(word)
-        case [tens, unit] if tens in _EN_TENS and unit in _EN_UNITS and parts[1][0] == "-":
+        case [tens, unit] if tens in _EN_TENS and unit in _EN_UNITS and parts[1][0] in "- ":
             return _EN_TENS[tens] + _EN_UNITS[unit]
         case _:
             return None
 
 
 _Spans = Callable[[str], Iterator[tuple[int, int, int]]]
-_READERS: Mapping[str, tuple[tuple[str, ...], _Spans]] = {
-    "de": (("zig", "\xdfig", "ssig", "hundert", "tausend"), _german),
-    "en": (("ty-", "hundred", "thousand", "teen ", "twenty "), _english),
+_READERS: Mapping[str, tuple[tuple[str, ...], _Spans, str]] = {
+    "de": (("zig", "\xdfig", "ssig", "hundert", "tausend"), _german, "."),
+    "en": (
+        ("ty-", "hundred", "thousand", "teen ", "twenty ", *[f"ty {unit}" for unit in _EN_UNITS]),
+        _english,
+        ",",
+    ),
 }
-"""By language, what every such number has one of, and what reads them."""
+"""By language, what every such number has one of, what reads them, and what stands between the
+groups of their digits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ __all__ = [
     "thousand",
     "thousand_word",
     "unit_names",
+    "words_above_twelve",
 ]
 
 _NEITHER = r"(?!\w)"
@@ -103,6 +105,34 @@ def number_words(language: str) -> tuple[tuple[str, ...], ...]:
     """The words of a language for 0 to 12, or nothing."""
     words = _NUMBER_WORDS.get(language, "").split()
     return tuple(tuple(word.split("|")) for word in words)
+
+
+_ABOVE_TWELVE = (*range(13, 21), *range(30, 100, 10))
+_WORDS_ABOVE_TWELVE = {
+    "en": "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty "
+    "sixty seventy eighty ninety",
+    "de": "dreizehn vierzehn f\xfcnfzehn sechzehn siebzehn achtzehn neunzehn zwanzig "
+    "drei\xdfig|dreissig vierzig f\xfcnfzig sechzig siebzig achtzig neunzig",
+    "pt": "treze catorze|quatorze quinze dezesseis|dezasseis dezessete|dezassete dezoito "
+    "dezenove|dezanove vinte trinta quarenta cinquenta sessenta setenta oitenta noventa",
+    "fr": "treize quatorze quinze seize dix-sept dix-huit dix-neuf vingt trente quarante cinquante "
+    "soixante soixante-dix quatre-vingts quatre-vingt-dix",
+    "es": "trece catorce quince diecis\xe9is diecisiete dieciocho diecinueve veinte treinta "
+    "cuarenta cincuenta sesenta setenta ochenta noventa",
+    "it": "tredici quattordici quindici sedici diciassette diciotto diciannove venti trenta "
+    "quaranta cinquanta sessanta settanta ottanta novanta",
+    "nl": "dertien veertien vijftien zestien zeventien achttien negentien twintig dertig veertig "
+    "vijftig zestig zeventig tachtig negentig",
+}
+
+
+@lru_cache(maxsize=512)
+def words_above_twelve(language: str) -> Mapping[int, tuple[str, ...]]:
+    """The words of a language for 13 to 20 and for 30, 40, ... 90, or nothing."""
+    words = _WORDS_ABOVE_TWELVE.get(language, "").split()
+    return {
+        value: tuple(word.split("|")) for value, word in zip(_ABOVE_TWELVE, words, strict=False)
+    }
 
 
 _FIRST_TO_TWELFTH = {
