@@ -289,18 +289,27 @@ def _cuda_runners(
 
 def gpu_is_lost(device: str) -> bool:
     """Whether CUDA fails this process by now, whatever it asks: an error of a kernel or of the GPU
-    itself stays until the process ends. Waits for what is queued on the GPU; never starts CUDA.
+    itself stays until the process ends. False where the process has not used CUDA.
+
+    What is asked waits for nothing, and disturbs no graph that is captured meanwhile.
 
     Args:
-        device: as PyTorch names it; the current GPU if it is no name of one.
+        device: as an engine's configuration names it.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return False
     try:
-        torch.cuda.synchronize(device if device.startswith("cuda") else None)
-    except RuntimeError:
-        return True
+        index = torch.device(device).index if device.startswith("cuda") else None
+    except RuntimeError:  # no name of a device
+        return False
+    index = torch.cuda.current_device() if index is None else index
+    if index >= torch.cuda.device_count():
+        return False
+    try:
+        torch.cuda.mem_get_info(index)
+    except RuntimeError as error:
+        return not _is_out_of_memory(error)
     return False
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.network.transformer import Transformer
+from model.training.int8 import int8_product
 
 __all__ = ["matmul_rate", "training_flops"]
 
@@ -35,15 +36,20 @@ def training_flops(model: Transformer, source_tokens: int, target_tokens: int) -
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a large product of matrices: the best of a few."""
+    """Operations a second of a large product of matrices: the best of a few.
+
+    Args:
+        dtype: of the matrices; int8 is for CPUs.
+    """
     size = 8192 if device.type == "cuda" else 1024
     # Numbers of its own: nobody else's random numbers may depend on this.
     generator = torch.Generator(device).manual_seed(0)
     left, right = torch.randn(2, size, size, device=device, generator=generator).to(dtype)
+    multiply = int8_product if dtype == torch.int8 else torch.mm
     best = float("inf")
     for _ in range(_ROUNDS):
         started = time.perf_counter()
-        float((left @ right)[0, 0])
+        float(multiply(left, right)[0, 0])
         best = min(best, time.perf_counter() - started)
     return 2.0 * size**3 / best
 

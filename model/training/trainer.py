@@ -25,6 +25,7 @@ from model.heap import give_back_free_memory
 from model.network.dropout import forget_drawn_factors
 from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
+from model.training.int8 import require_int8
 from model.training.interruption import sigterm_asks
 from model.training.optimizer import ModelOptimizer
 from model.training.precision import compute_dtype
@@ -73,6 +74,7 @@ def train(
 
     Raises:
         RecipeError: the recipe, its data or the run's folder cannot be used.
+        BackendUnavailableError: the recipe wants int8, for which the compiled engine is missing.
     """
     deadline = math.inf if stop_after is None else time.monotonic() + stop_after
     recipe = load_recipe(recipe_path)
@@ -122,14 +124,17 @@ class Trainer:
         if recipe.training.num_threads is not None:
             torch.set_num_threads(recipe.training.num_threads)
         torch.set_float32_matmul_precision("high")
+        # Whatever cannot be had is found out before minutes of work.
+        self.compute_dtype = compute_dtype(recipe.training.precision, self.device)
+        int8 = recipe.training.precision == "int8"
+        self._product_dtype = torch.int8 if int8 else self.compute_dtype
+        if int8:
+            require_int8()
         self._say("reading and tokenising the text")
         prepared = prepare(recipe, self.folder, self.processes)
         self.tokenizer, self.text = prepared.tokenizer, prepared.text
         self.valid, self.model = prepared.valid, prepared.model
         self.optimizer = ModelOptimizer(self.model, recipe.optimizer)
-        self.compute_dtype = compute_dtype(recipe.training.precision, self.device)
-        int8 = recipe.training.precision == "int8"
-        self._precision = "int8" if int8 else str(self.compute_dtype).removeprefix("torch.")
         self.batch_loss = self.processes.distribute(
             BatchLoss(
                 self.model,
@@ -137,7 +142,7 @@ class Trainer:
                 label_smoothing=recipe.training.label_smoothing,
                 compute_dtype=self.compute_dtype,
                 compiled=recipe.training.compile,
-                int8=self._precision == "int8",
+                int8=int8,
             )
         )
         self.progress = Progress()
@@ -263,7 +268,7 @@ class Trainer:
     def _begin(self) -> None:
         training, processes = self.recipe.training, self.processes
         # Peaks of several processes on one CPU are not independent; on GPUs they are.
-        rate = self._matmul_rate = matmul_rate(self.device, self.compute_dtype)
+        rate = self._matmul_rate = matmul_rate(self.device, self._product_dtype)
         progress = self.progress
         self._recorded = (
             np.array([progress.source_tokens, progress.target_tokens]),
@@ -271,7 +276,7 @@ class Trainer:
         )
         self._say(
             f"{self.model.num_parameters:,} parameters, {len(self.text):,} pairs, "
-            f"{processes.count} x {self.device.type} in {self._precision} "
+            f"{processes.count} x {self.device.type} in {self._product_dtype} "
             f"(products at {rate / 1e12:.2f} TFLOP/s each), "
             f"update {self.progress.step} of {training.max_steps}"
         )
@@ -282,7 +287,7 @@ class Trainer:
             "parameters": self.model.num_parameters,
             "processes": processes.count,
             "device": self.device.type,
-            "dtype": self._precision,
+            "dtype": str(self._product_dtype).removeprefix("torch."),
             "matmul_tflops": round(rate / 1e12, 3),
         }
         self._write("start", start)

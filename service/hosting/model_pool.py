@@ -295,10 +295,13 @@ class ModelPool:
             self._start(self._dispose(entry))
 
     async def _look_after_gpu(self, entry: _Entry, device: str) -> None:
-        """After a failure: most are of one model, but a lost GPU is the end of this process."""
+        """After a failure: most are of one model, but a lost GPU is the end of this process.
+
+        A task of its own, for which nobody waits: a GPU in trouble may not answer.
+        """
         from model.engine.backends import gpu_is_lost
 
-        if device != "cpu" and await asyncio.to_thread(gpu_is_lost, device):
+        if await start_thread(lambda: gpu_is_lost(device)):
             self._lost_gpu = entry.model.id
 
     def _prepare(self, entry: _Entry) -> None:
@@ -339,7 +342,9 @@ class ModelPool:
             LOGGER.exception("the model %s cannot be loaded: %s", entry.model.id, error)
             message = f"the model {entry.model.id} cannot be loaded now; the server's log tells why"
             self._fail(entry, ModelNotLoadedError(message))
-            await self._look_after_gpu(entry, (entry.engine or self._engine).device)
+            device = (entry.engine or self._engine).device
+            if device != "cpu" and not isinstance(error, PolyheadError):
+                self._start(self._look_after_gpu(entry, device))
         finally:
             entry.preparing = None
             self._rest(entry)
@@ -385,7 +390,7 @@ class ModelPool:
     def _give_up(self, entry: _Entry, reading: asyncio.Future[Any]) -> None:
         """Takes note that a load has ended for which nobody has waited."""
         self._hanging.discard(entry.model.key)
-        reading.exception()
+        reading.exception()  # or asyncio would complain that nobody has looked
         self._unreserve(entry, entry.reserved)
 
     def _look_at(self, entry: _Entry) -> tuple[EngineConfig, ModelMemory]:
@@ -459,8 +464,8 @@ class ModelPool:
         try:
             if translator is not None:
                 await asyncio.to_thread(translator.close)
-                if died:
-                    await self._look_after_gpu(entry, translator.device)
+                if died and translator.device != "cpu":
+                    self._start(self._look_after_gpu(entry, translator.device))
                 del translator
                 await asyncio.to_thread(give_back_free_memory)
         finally:

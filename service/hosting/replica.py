@@ -283,10 +283,11 @@ class TranslatorReplica:
     async def check_health(self) -> None:
         """Serve's health check; Serve replaces a replica that raises.
 
-        A model that is loaded on demand on CPUs never makes it ill: it is loaded anew.
+        A model that is loaded on demand does not make it ill: it is loaded anew.
 
         Raises:
-            EngineDeadError: the loop of the engine of a model has ended with which it started.
+            EngineDeadError: the loop of the engine of a model has ended with which it started, or
+                the GPU is lost.
         """
         self._pool.check_health()
 

@@ -180,11 +180,10 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # what is returned, then the argume
     ),
     "ph_runner_num_running": (c_size_t, pointer),
     "ph_runner_cache": (pointer, pointer, POINTER(c_size_t)),
-    "ph_quantise_rows": (None, pointer, c_size_t, c_size_t, pointer, pointer),
-    "ph_quantise_rows_at_random": (
-        None, pointer, c_size_t, c_size_t, c_uint64, pointer, pointer,
+    "ph_quantise_rows": (None, pointer, c_size_t, c_size_t, c_uint64, pointer, pointer),
+    "ph_quantise_columns": (
+        None, pointer, pointer, c_size_t, c_size_t, c_uint64, pointer, pointer,
     ),
-    "ph_quantise_columns": (None, pointer, pointer, c_size_t, c_size_t, pointer, pointer),
     "ph_rescale": (None, pointer, c_size_t, c_size_t, pointer, pointer, pointer, pointer),
     "ph_projection_gradient": (
         None, pointer, c_size_t, c_size_t, pointer, pointer, pointer, c_float, c_uint64, pointer,

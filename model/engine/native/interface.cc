@@ -111,18 +111,26 @@ PH_EXPORT void* ph_runner_cache(void* runner, std::size_t* bytes) {
   return static_cast<polyhead::Runner*>(runner)->cache(bytes);
 }
 
-// For training: see training.h.
+// For training: see training.h. With a seed of 0 numbers are rounded to the nearest, else at random.
 PH_EXPORT void ph_quantise_rows(const float* x, std::size_t rows, std::size_t columns,
-                                std::int8_t* out, float* scales) {
-  polyhead::quantise_rows(x, rows, columns, out, scales);
-}
-PH_EXPORT void ph_quantise_rows_at_random(const float* x, std::size_t rows, std::size_t columns,
-                                          std::uint64_t seed, std::int8_t* out, float* scales) {
-  polyhead::quantise_rows_at_random(x, rows, columns, seed, out, scales);
+                                std::uint64_t seed, std::int8_t* out, float* scales) {
+  if (seed == 0) {
+    return polyhead::quantise_rows(x, rows, columns, polyhead::to_nearest, out, scales);
+  }
+  polyhead::Uniform uniform(seed);
+  const auto round = [&](polyhead::Floats value) { return polyhead::at_random(value, uniform); };
+  polyhead::quantise_rows(x, rows, columns, round, out, scales);
 }
 PH_EXPORT void ph_quantise_columns(const float* x, const float* row_factors, std::size_t rows,
-                                   std::size_t columns, std::int8_t* out, float* scales) {
-  polyhead::quantise_columns(x, row_factors, rows, columns, out, scales);
+                                   std::size_t columns, std::uint64_t seed, std::int8_t* out,
+                                   float* scales) {
+  if (seed == 0) {
+    return polyhead::quantise_columns(x, row_factors, rows, columns, polyhead::to_nearest, out,
+                                      scales);
+  }
+  polyhead::Uniform uniform(seed);
+  const auto round = [&](polyhead::Floats value) { return polyhead::at_random(value, uniform); };
+  polyhead::quantise_columns(x, row_factors, rows, columns, round, out, scales);
 }
 PH_EXPORT void ph_rescale(const std::int32_t* sums, std::size_t rows, std::size_t columns,
                           const float* row_scales, const float* column_scales, const float* bias,
@@ -135,9 +143,8 @@ PH_EXPORT void ph_projection_gradient(const std::int32_t* sums, std::size_t rows
                                       const std::int64_t* targets, float smoothing,
                                       std::uint64_t seed, float* logits, std::int8_t* out,
                                       float* scales, double* losses) {
-  const polyhead::Losses found =
-      polyhead::projection_gradient(sums, rows, vocab, row_scales, column_scales, targets, smoothing,
-                                    seed, logits, out, scales);
+  const polyhead::Losses found = polyhead::projection_gradient(
+      sums, rows, vocab, row_scales, column_scales, targets, smoothing, seed, logits, out, scales);
   losses[0] = found.smoothed;
   losses[1] = found.plain;
 }

@@ -69,24 +69,18 @@ float quantise_row(const float* x, std::size_t columns, Round round, std::int8_t
   return top / 127.0f;
 }
 
-inline void quantise_rows(const float* x, std::size_t rows, std::size_t columns, std::int8_t* out,
-                          float* scales) {
-  for (std::size_t row = 0; row < rows; row++, x += columns, out += columns) {
-    scales[row] = quantise_row(x, columns, to_nearest, out);
-  }
-}
-inline void quantise_rows_at_random(const float* x, std::size_t rows, std::size_t columns,
-                                    std::uint64_t seed, std::int8_t* out, float* scales) {
-  Uniform uniform(seed);
-  const auto round = [&](Floats value) { return at_random(value, uniform); };
+template <class Round>
+void quantise_rows(const float* x, std::size_t rows, std::size_t columns, Round round,
+                   std::int8_t* out, float* scales) {
   for (std::size_t row = 0; row < rows; row++, x += columns, out += columns) {
     scales[row] = quantise_row(x, columns, round, out);
   }
 }
 
 // Each column by its own scale, after each row was multiplied by its factor (null: 1).
-inline void quantise_columns(const float* x, const float* row_factors, std::size_t rows,
-                             std::size_t columns, std::int8_t* out, float* scales) {
+template <class Round>
+void quantise_columns(const float* x, const float* row_factors, std::size_t rows,
+                      std::size_t columns, Round round, std::int8_t* out, float* scales) {
   constexpr std::size_t kMostLines = 8;  // of 16 columns, side by side: 512 bytes of a row
   const auto row_factor = [&](std::size_t row) { return row_factors ? row_factors[row] : 1.0f; };
   for (std::size_t first = 0; first < columns; first += kMostLines * kLanes) {
@@ -110,8 +104,8 @@ inline void quantise_columns(const float* x, const float* row_factors, std::size
       const std::size_t at = row * columns + first;
       const float factor = row_factor(row);
       for (std::size_t i = 0; i < lines; i++) {
-        const Floats whole = to_nearest(load(x + at + i * kLanes) * factor * factors[i]);
-        store_bytes(out + at + i * kLanes, to_ints(whole));
+        const Floats scaled = load(x + at + i * kLanes) * factor * factors[i];
+        store_bytes(out + at + i * kLanes, to_ints(round(scaled)));
       }
     }
   }

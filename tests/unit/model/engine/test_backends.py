@@ -236,22 +236,46 @@ def test_a_models_own_search_is_prepared_for(tmp_path, monkeypatch: pytest.Monke
     assert asked["shortlisted"] is False
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError("CUDA error: unspecified launch failure")])
-def test_a_gpu_that_fails_whatever_is_asked_is_lost(
-    monkeypatch: pytest.MonkeyPatch, error: RuntimeError | None
-) -> None:
-    waited_for: list[str | None] = []
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> dict[int, RuntimeError | None]:
+    """Two GPUs, of which this process uses the second, and with what each of them fails."""
+    errors: dict[int, RuntimeError | None] = {0: None, 1: None}
 
-    def synchronize(device: str | None) -> None:
-        waited_for.append(device)
-        if error is not None:
+    def mem_get_info(index: int) -> tuple[int, int]:
+        if (error := errors[index]) is not None:
             raise error
+        return 1, 2
 
-    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-    assert not gpu_is_lost("cuda:1"), "nothing of this process is on it"
-    assert not waited_for
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    for device in ("cuda:1", "auto"):
-        assert gpu_is_lost(device) is (error is not None)
-    assert waited_for == ["cuda:1", None]
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(errors))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("message", "lost"),
+    [
+        (None, False),
+        ("CUDA error: unspecified launch failure", True),
+        ("CUDA error: out of memory", False),
+    ],
+)
+@pytest.mark.parametrize("device", ["cuda:1", "cuda", "auto"])
+def test_a_gpu_that_fails_whatever_is_asked_is_lost(
+    cuda: dict[int, RuntimeError | None], message: str | None, device: str, lost: bool
+) -> None:
+    cuda[1] = None if message is None else RuntimeError(message)
+    assert gpu_is_lost(device) is lost
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:7", "cuda0", "cuda:x"])
+def test_no_other_device_is_lost(cuda: dict[int, RuntimeError | None], device: str) -> None:
+    """What names none fails, too, when it is asked."""
+    cuda[1] = RuntimeError("CUDA error: unspecified launch failure")
+    assert not gpu_is_lost(device)
+
+
+def test_without_cuda_no_gpu_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert not gpu_is_lost("cuda:0")

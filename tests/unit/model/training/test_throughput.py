@@ -26,4 +26,5 @@ def test_operations_are_those_that_pytorch_counts() -> None:
 
 
 def test_the_rate_is_one() -> None:
-    assert matmul_rate(torch.device("cpu"), torch.float32) > 1e6
+    for dtype in (torch.float32, torch.int8):
+        assert matmul_rate(torch.device("cpu"), dtype) > 1e6

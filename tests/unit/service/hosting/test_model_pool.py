@@ -24,7 +24,12 @@ import pytest
 from model.checkpoints.checksums import fingerprint, write_checksums
 from model.checkpoints.embedded import EMBEDDED
 from model.config import EngineConfig
-from model.errors import DeadlineExceededError, EngineDeadError, ModelNotLoadedError
+from model.errors import (
+    DeadlineExceededError,
+    EngineDeadError,
+    InvalidRequestError,
+    ModelNotLoadedError,
+)
 from model.memory import ModelMemory
 from model.translator import Translator
 from service.hosting import model_pool
@@ -482,6 +487,7 @@ async def test_a_lost_gpu_is_noticed_also_when_its_model_goes(
     translator.engine.close()
     await touch(pool, hosted("b"))
     assert names(pool) == ["b"]
+    await until(lambda: not pool._tasks)
     with pytest.raises(EngineDeadError, match="a has failed on the GPU, which is lost"):
         pool.check_health()
 
@@ -513,6 +519,40 @@ async def test_a_load_that_fails_on_a_lost_gpu_is_the_replicas_death(
             pool.check_health()
     else:
         pool.check_health()
+
+
+async def test_a_gpu_that_does_not_answer_keeps_nobody(
+    open_pool: OpenPool, hosted: Hosted, most: Most, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr("model.engine.backends.gpu_is_lost", lambda _: answers.wait(60))
+    pool = open_pool(most(1))
+    async with pool.use(hosted("a")) as translator:
+        translator.device = "cuda:0"
+    translator.engine.close()
+    await touch(pool, hosted("a"))
+    await touch(pool, hosted("b"))
+    pool.check_health()
+    answers.set()
+    await until(lambda: not pool._tasks)
+    with pytest.raises(EngineDeadError, match="a has failed on the GPU, which is lost"):
+        pool.check_health()
+
+
+async def test_a_load_that_breaks_a_rule_says_nothing_about_a_gpu(
+    open_pool: OpenPool, hosted: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Translator:
+        raise InvalidRequestError("`device` must be auto, cpu or cuda, but is 'cuda0'")
+
+    monkeypatch.setattr("model.engine.backends.gpu_is_lost", lambda _: True)
+    monkeypatch.setattr(model_pool, "_load", fail)
+    pool = open_pool()
+    pool._engine = replace(pool._engine, device="auto")
+    with pytest.raises(ModelNotLoadedError, match="a cannot be loaded now"):
+        await touch(pool, hosted("a"))
+    await until(lambda: not pool._tasks)
+    pool.check_health()
 
 
 async def test_a_pinned_model_is_never_evicted_and_its_death_is_the_replicas(
