@@ -1,10 +1,11 @@
-"""What a translation must have of numbers besides digits: small ones in words, Roman numerals, and
-whether a year is before Christ."""
+"""What a translation must have of numbers and dates besides digits: small numbers in words, Roman
+numerals, days of the week, months, and whether a year is before Christ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.text.calendar_names import CalendarNames
 from model.text.eras import Eras
 from model.text.glossary import TermMatch
 from model.text.number_words import NumberWords
@@ -26,14 +27,19 @@ class NumberTerms:
         self._words = NumberWords(source, target)
         self._numerals = RomanNumerals(target)
         self._eras = Eras(source, target)
+        self._calendar = CalendarNames(source, target)
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
-        """Those of `sentence` that are surely a number, in order.
+        """Those of `sentence` that are surely one, in order.
 
         Args:
             sentence: or a longer text.
             taken: parts of it where none is looked for; in order, apart from each other.
         """
         words = self._words.find(sentence, taken)
-        others = self._numerals.find(sentence, taken) + self._eras.find(sentence, taken)
+        others = (
+            self._numerals.find(sentence, taken)
+            + self._eras.find(sentence, taken)
+            + self._calendar.find(sentence, taken)
+        )
         return tuple(sorted([*words, *others], key=lambda term: term.begin)) if others else words
