@@ -49,7 +49,7 @@ _BEFORE_DAY = {
         re.I,
     ),
 }
-"""What may have a capital before a day. Other words make a name of it: Good Friday, Frau Sonntag."""
+"""May have a capital before a day. Other words make a name of it: Good Friday, Frau Sonntag."""
 _BEHIND_DAY = {
     # A capital makes a name of both: the Sunday Times.
     "en": r"(?!\w|-\w|[ \xa0](?!I\b)[A-Z])",
