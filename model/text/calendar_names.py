@@ -56,7 +56,8 @@ _BEHIND_DAY = {
     "de": r"(?!\w|-\w)",
 }
 _BEFORE_MONTH = {
-    "en": "in|of|since|until|till|during|mid|early|late|last|next|this|every|each",
+    "en": "in|(?:beginning|start|middle|end|month|half) of|since|until|till|during|mid|early|late"
+    "|last|next|this|every|each",
     "de": "im|anfang|mitte|ende|seit|bis|ab|vom|zum|letzten|n\xe4chsten|diese[nm]|kommenden"
     "|vergangenen|jeden|monat|de[nrms]|\\d+\\.?",
 }
@@ -126,7 +127,8 @@ def _days(source: str, target: str) -> Iterator[_Term]:
     for own, name, short in zip(_DAYS[source], names, short_names, strict=True):
         # Of segunda-feira the first part; a part of a word, too: Karfreitag, montags.
         forms = "|".join(map(re.escape, _forms(name.split("-")[0], target)))
-        said = re.compile(rf"{forms}|(?<!\w){re.escape(short.rstrip('.'))}\.", re.I)
+        short = re.escape(short.rstrip("."))
+        said = re.compile(rf"{forms}|(?<!\w){short}[.\u2013-]|(?<=[\u2013-]){short}(?!\w)", re.I)
         for each in _forms(own, source):
             yield each, (GlossaryEntry(each, (name,)), said)
 
@@ -142,7 +144,8 @@ def _months(source: str, target: str) -> Iterator[_Term]:
         # The verb may has a small letter, as the months of other languages have.
         case = "" if name[0].isupper() else "(?i)"
         said = re.compile(
-            rf"{case}(?<!\w)(?:{words}|{re.escape(short.rstrip('.'))}\.)"
+            # CLDR's Sep is Sept to many.
+            rf"{case}(?<!\w)(?:{words}|{re.escape(short.rstrip('.'))}t?(?:\.|(?=[ \xa0]\d)))"
             rf"|\d[./-] ?0?{number}(?!\d)|(?<!\d)0?{number}[/-]\d"
         )
         for each in _forms(own, source):

@@ -4,7 +4,8 @@ Models leave them out ("um zehn"), say another one (siebenundzwanzig for seventy
 there is (siebenzehn). Where the translation has the value, as a word, in digits or as the beginning
 of a longer word, nothing is done. Where it has not, the word is a term (model/text/terms.py) with
 the target language's word for the value. Known are words of English and German from three to
-twenty, and for thirty, forty, ... ninety: for two, languages have many (both, a pair, twice).
+twenty, and for thirty, forty, ... ninety: for two, languages have many (both, a pair, twice). Of
+times of day the hours above twelve are left to the model, and minutes, which others say otherwise.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _HALF_DAY = 12
 _MOST_BESIDE = 32
 """Characters beside a word that say what it is a part of."""
 _SPACE = r"[^\S\n]+"
+_HYPHENS = "\xad\u2010-\u2013\u2212-"
+"""Beside a number, they make it a part of another."""
 _MORE = MappingProxyType({
     "en": "hundred|thousand|dozen|half|point|quarters?|thirds?"
-    "|(?:four|fif|six|seven|eigh|nin|ten)ths?",
+    "|(?:four|fif|six|seven|eigh|nin|ten)ths?|(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)ies",
     "de": "hundert|tausend|halb|viertel|f\xfcnftel|komma",
 })  # fmt: skip
 """Further words beside which a number is, or may be, a part of more: of another number, a fraction,
@@ -38,31 +41,63 @@ _BETWEEN = MappingProxyType({"en": "past|to", "de": "vor|nach"})
 """What stands between the minutes of a time of day and its hour."""
 _PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
 """What stands before that, beside numbers."""
+_UNITS = MappingProxyType(
+    {
+        "en": "dollars?|euros?|pounds?|hours?|minutes?|metres?|meters?|feet|foot",
+        "de": "uhr|euro|franken|mark|pfund|dollar|stunden?|minuten?|meter|grad",
+    }
+)
+"""What stands between the numbers of a time, a price or a length: eight dollars fifty."""
+_HOUR = MappingProxyType({"de": "uhr"})
+"""What makes an hour of a number before it."""
 _ALSO_I_OR_S = frozenset("\u0130\u0131\u017f")
 """What is found for i and s as well, though its small letter is another one."""
 _GIVE = r"g(?:[ia]bs?t?|ab(?:en|t)|eb(?:e|en|t)|egeben)"
+_HEED = rf"(?:in|au\xdfer|gib|gebt|geben|habt){_SPACE}(acht)"
+_NO_NOUN = rf"(?!{_SPACE}(?-i:[A-Z\xc4\xd6\xdc][a-z\xe4\xf6\xfc\xdf]))"
 _IDIOMS = MappingProxyType({
     "de": re.compile(
-        # Heed, which is given, had or left: no amount of what a noun says, or an adjective.
-        rf"\b(?:in|au\xdfer|gib|gebt|geben|habt){_SPACE}(acht)(?!{_SPACE}(?-i:[A-Z\xc4\xd6\xdc][a-z\xe4\xf6\xfc\xdf]))"
+        # Heed, which is given, had or left: no amount of what a noun says.
+        rf"\b{_HEED}{_NO_NOUN}"
         rf"|\b{_GIVE}\b(?:{_SPACE}\w+){{0,3}}?{_SPACE}(acht)"
         rf"(?=\s*(?:[^\w\s]|\Z)|{_SPACE}(?:auf|da\xdf|dass|was|wie|ob|und|oder)\b)"
         rf"|\b(acht)(?={_SPACE}(?:zu{_SPACE})?{_GIVE}\b)"
-        # What is too much.
-        rf"|\bschl(?:\xe4|ae)gt(?:['\u2019]?s|{_SPACE}es)(?:{_SPACE}\w+)?{_SPACE}(dreizehn)",
+        # What is too much; happiness, in private.
+        rf"|\bschl(?:\xe4|ae)gt(?:['\u2019]?s|{_SPACE}es)(?:{_SPACE}\w+)?{_SPACE}(dreizehn)"
+        rf"|\bwolke{_SPACE}(sieben)\b|\bunter{_SPACE}(vier){_SPACE}augen\b",
         re.I,
     ),
-    "en": re.compile(rf"\bcloud{_SPACE}(nine)\b|\b(forty){_SPACE}winks\b", re.I),
+    "en": re.compile(
+        rf"\bcloud{_SPACE}(nine)\b|\b(forty){_SPACE}winks\b|\b(?:high|take){_SPACE}(five)\b"
+        rf"|\b(six){_SPACE}feet{_SPACE}under\b|\b(four){_SPACE}score\b",
+        re.I,
+    ),
 })  # fmt: skip
 """Words that are no numbers there, as groups."""
-_GOES_ON = MappingProxyType({
-    "en": r"(?:fold|some)?(?!\w)",
-    "de": "(?!zehn|zig|\xdfig|und|hundert|tausend)",
-})  # fmt: skip
+_ENDS = r"(?!\w)"
+_GOES_ON = MappingProxyType(
+    {
+        "de": r"(?!zehn|zig|\xdfig|ssig|und|hundert|tausend|ung|et(?!\w)|sam)",
+    }
+)
 """How a word that says a number may go on, in languages in which it may."""
 _ALSO = MappingProxyType({
-    "en": {3: "tri[op]", 4: "quart(?!er)", 12: "dozen", 15: "quarter", 30: "half"},
-    "de": {3: "dritt", 7: "siebt", 12: "dutzend", 15: "viertel", 30: "halb"},
+    "en": {
+        3: "trio|tripl", 4: "quart(?!er|z)", 6: "half a year", 8: "a week", 10: "decade",
+        12: "dozen|noon|mid(?:day|night)", 14: "fortnight|two weeks|other week", 15: "quarter",
+        18: "and a half", 30: "half", 50: "half", 60: "an hour", 90: "and a half",
+    },
+    "de": {
+        3: "dritt", 6: "halb", 7: "siebt", 8: "eine woche", 10: "jahrzehnt",
+        12: "dutzend|mittag|mitternacht", 14: "zwei wochen", 15: "viertel",
+        18: "anderthalb|eineinhalb", 30: "halb", 50: "h\xe4lfte|halb", 60: "eine stunde",
+        90: "anderthalb|eineinhalb",
+    },
+    "fr": {15: "quart|quinzaine", 20: "vingtaine", 30: "demi|trentaine", 80: "quatre-vingt"},
+    "pt": {15: "quarto", 30: "meia"},
+    "es": {15: "cuarto", 30: "media"},
+    "it": {15: "quarto", 30: "mezz"},
+    "nl": {15: "kwart", 30: "half"},
 })  # fmt: skip
 """What else says a number, or begins a word that does."""
 
@@ -77,14 +112,14 @@ class NumberWords:
 
     def __init__(self, source: str, target: str) -> None:
         source, target = base_language(source), base_language(target)
-        self._terms: Mapping[str, tuple[GlossaryEntry, re.Pattern[str]]] = {}
+        self._terms: Mapping[str, tuple[int, GlossaryEntry, re.Pattern[str]]] = {}
         self._parts: Sequence[str] = ()
         own = _words(source) if source in _MORE else {}
         others = _words(target)
         if not own or not others:
             return
         self._terms = {
-            word: (GlossaryEntry(word, others[value]), _said(value, target))
+            word: (value, GlossaryEntry(word, others[value]), _said(value, target))
             for value, words in own.items()
             if value >= _LEAST
             for word in _spellings(words)
@@ -94,14 +129,25 @@ class NumberWords:
         spelled = [word for value, words in own.items() if value for word in _spellings(words)]
         numbers = "|".join([*spelled, _MORE[source]])
         between = rf"(?:{_BETWEEN[source]})"
-        self._word = re.compile(rf"(?<![\w'\u2019-])(?:{known})(?![\w-])", re.I)
+        self._word = re.compile(rf"(?<![\w'\u2019{_HYPHENS}])(?:{known})(?![\w{_HYPHENS}])", re.I)
+        units = f"(?:{_UNITS[source]})"
         self._before = re.compile(
-            rf"(?<!\w)(?:(?:{numbers})|(?:{numbers}|{_PARTS[source]}){_SPACE}{between}){_SPACE}\Z",
+            rf"(?<!\w)(?:(?:{numbers})|(?:{numbers}|{_PARTS[source]}){_SPACE}{between}"
+            rf"|(?:{numbers}|\d+){_SPACE}{units}){_SPACE}\Z",
             re.I,
         )
         self._behind = re.compile(
             rf"{_SPACE}(?:(?:{numbers})|(?:(?:{_PARTS[source]}){_SPACE})?{between}{_SPACE}"
-            rf"(?:{numbers}))(?!\w)",
+            rf"(?:{numbers})|{units}{_SPACE}(?:{numbers}|\d+))(?!\w)",
+            re.I,
+        )
+        tens = "|".join(word for value in range(20, 100, 10) for word in _spellings(own[value]))
+        ones = "|".join(word for value in range(1, 10) for word in _spellings(own[value]))
+        self._one_before = re.compile(rf"(?<!\w)(?:{ones}){_SPACE}(?:and|und){_SPACE}\Z", re.I)
+        self._ten_behind = re.compile(rf"{_SPACE}(?:and|und){_SPACE}(?:{tens})(?!\w)", re.I)
+        self._hour_behind = re.compile(
+            rf"(?:{_SPACE}(?:und|bis|oder){_SPACE}(?:{numbers}|\d+))?{_SPACE}"
+            rf"(?:{_HOUR.get(source, '(?!)')})(?!\w)",
             re.I,
         )
         self._idioms = _IDIOMS.get(source)
@@ -131,18 +177,27 @@ class NumberWords:
         for match in self._word.finditer(sentence):
             begin, end = match.span()
             before = sentence[max(0, begin - _MOST_BESIDE) : begin]
+            # Other letters are found for i and s as well: DREI with a dot, the long s.
+            if (term := self._terms.get(match[0].casefold())) is None:
+                continue
+            value, entry, said = term
             if (
                 (match[0].islower() or sentence.isupper() or not any(map(str.isalnum, before)))
-                and not self._before.search(before)
-                and not self._behind.match(sentence, end)
+                and not self._is_part(value, before, sentence, end)
                 and not overlapping(taken, begin, end)
                 and not self._is_idiom(sentence, begin)
             ):
-                # Other letters are found for i and s as well: DREI with a dot, the long s.
-                if (term := self._terms.get(match[0].casefold())) is None:
-                    continue
-                entry, said = term
                 yield TermMatch(begin, end, entry, LetterCase(), said)
+
+    def _is_part(self, value: int, before: str, sentence: str, end: int) -> bool:
+        """Whether a number that ends there is, or may be, a part of more, or a late hour."""
+        if self._before.search(before) or self._behind.match(sentence, end):
+            return True
+        if value > _HALF_DAY and self._hour_behind.match(sentence, end):
+            return True
+        if value < 10:
+            return self._ten_behind.match(sentence, end) is not None
+        return value >= 20 and self._one_before.search(before) is not None
 
     def _is_idiom(self, sentence: str, begin: int) -> bool:
         """Whether the word that begins there is no number."""
@@ -175,16 +230,32 @@ def _shortest(words: Collection[str]) -> Sequence[str]:
 
 def _said(value: int, target: str) -> re.Pattern[str]:
     """What says a value in a translation."""
-    goes_on = _GOES_ON.get(target, r"(?!\w)")
     words = "|".join(map(re.escape, _words(target)[value]))
-    if target == "en" and value > 12:  # fortieth, forties, sixteenth
-        stem = words.removesuffix("y")
-        words = f"{words}(?:s|th)?" if stem == words else f"{stem}(?:y|ie(?:s|th))"
+    if target == "en":
+        words = _said_in_english(value, words)
+    else:
+        words = f"(?:{words}){_GOES_ON.get(target, _ENDS)}"
     places = "|".join(map(re.escape, ordinals(str(value), target)))
-    also = _ALSO.get(target, {}).get(value)
-    hour = rf"|(?<!\d){value + _HALF_DAY}(?!\d)" if value <= _HALF_DAY else ""
-    return re.compile(
-        rf"(?<!\w)(?:(?:{words}){goes_on}|(?:{places})(?!\w|[.,]\d){f'|{also}' if also else ''})"
-        rf"{hour}",
-        re.I,
-    )
+    forms = [
+        words,
+        # Also 3.50, 20s and 20er, but neither 3.5 nor 3,000.
+        rf"(?<!\d[.,])(?:{places})(?:s|ers?|j\xe4hrig\w*)?(?!\w|[.,]\d(?!\d)|[.,]\d{{3}})",
+    ]
+    if also := _ALSO.get(target, {}).get(value):
+        forms.append(also)
+    if value <= _HALF_DAY:
+        late = value + _HALF_DAY
+        forms.append(rf"{late}(?=[:.h]\d|[ \xa0]?(?:Uhr|h|o'clock|hours?|uur)(?!\w))")
+        forms += [rf"{word}(?=[ \xa0]Uhr)" for word in _words(target).get(late, ())]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(forms)})", re.I)
+
+
+def _said_in_english(value: int, words: str) -> str:
+    """One to nineteen alone, and behind no ten; tens with no one behind. Also fortieth, forties."""
+    if value < 20:
+        ends = "(?:s|th)?" if value > 12 else "(?:fold|some)?"
+        return (
+            rf"(?<!ty[ -])(?<!hundred and )(?:{words}){ends}(?!\w|[ -](?:hundred|thousand)(?!\w))"
+        )
+    ones = "|".join(word for [word] in number_words("en")[1:10])
+    return rf"{words[:-1]}(?:y|ie(?:s|th))(?!\w|[ -](?:{ones})(?!\w))"

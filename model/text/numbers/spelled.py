@@ -1,7 +1,8 @@
 """Numbers in words that models get wrong: forty-two, siebenundachtzig, nineteen ninety-nine.
 
 Small models know hundreds, and make up the rest: here those of several words or parts have a value,
-so that they are read, and written, in digits. Known are English and German.
+so that they are read, and written, in digits, as are hours with minutes in German. Known are
+English and German.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from model.text.numbers.values import Number, Quantity
+from model.text.numbers.values import Clock, Number, Quantity
 
 __all__ = ["find_spelled"]
 
@@ -45,10 +46,17 @@ def find_spelled(text: str, language: str) -> list[Number]:
     lowered = text.replace("\u0130", "I").lower()
     if not any(mark in lowered for mark in marks):
         return []
-    return [
+    found = [
         Number(begin, end, *_in_digits(value, between_groups))
         for begin, end, value in numbers(lowered)
     ]
+    if language != "de" or " uhr " not in lowered:
+        return found
+    times = list(_german_times(text, lowered))
+    others = [
+        each for each in found if not any(time.begin <= each.begin < time.end for time in times)
+    ]
+    return sorted([*times, *others])
 
 
 def _in_digits(value: int, between_groups: str) -> tuple[str, Quantity]:
@@ -77,9 +85,15 @@ _DE_BEFORE = re.compile(
     rf"(?:{_SPACE}|-)(?:und{_SPACE})?\Z"
 )
 _DE_BEHIND = re.compile(rf"{_SPACE}komma(?!\w)")
+_DE_TIME = re.compile(
+    rf"(?<![-{_WITHIN_WORDS}])([^\W\d_]{{3,18}}) uhr ([^\W\d_]{{3,18}})(?![-{_WITHIN_WORDS}])"
+)
+_DE_TIME_BEHIND = re.compile(rf"{_SPACE}(?:[A-Z\xc4\xd6\xdc]|uhr|prozent)")
+"""Not minutes, but how many were there at that time."""
+_DE_PARTS = "|".join((*_DE_BELOW_TWENTY, *_DE_TENS))
 _DE_THOUSANDS_BEFORE = re.compile(
-    rf"(?:(?:[a-z\xe4\xf6\xfc\xdf]+|\d)-?{_SPACE}(?:bis|oder)(?:{_SPACE}zu)?|einige|mehrere|viele|paar|\d)"
-    rf"{_SPACE}\Z"
+    rf"(?:(?:{_DE_PARTS}|\d)(?:-?,?{_SPACE}(?:bis|oder|und)(?:{_SPACE}zu)?|,)"
+    rf"|einige|mehrere|viele|paar|\d){_SPACE}\Z"
 )
 """Where thousands are those of another number as well, or are counted themselves."""
 
@@ -95,6 +109,22 @@ def _german(text: str) -> Iterator[tuple[int, int, int]]:
             and not (word.endswith("tausend") and _DE_THOUSANDS_BEFORE.search(before))
         ):
             yield (*match.span(), value)
+
+
+def _german_times(text: str, lowered: str) -> Iterator[Number]:
+    """Hours and minutes of a day, such as "acht Uhr f\xfcnfzehn"."""
+    for match in _DE_TIME.finditer(lowered):
+        hour = 1 if match[1] == "ein" else _german_below_hundred(match[1])
+        minutes = _german_below_hundred(match[2])
+        if (
+            hour is not None
+            and hour <= 24
+            and minutes is not None
+            and 10 <= minutes < 60
+            and not _DE_TIME_BEHIND.match(text, match.end())
+        ):
+            time = Clock(str(hour), (str(minutes),))
+            yield Number(*match.span(), f"{hour}:{minutes}", time)
 
 
 def _before(text: str, match: re.Match[str]) -> str:
@@ -178,8 +208,14 @@ _EN_FRACTIONS = "half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|te
 _EN_ENDS = re.compile(rf"-\w|{_SPACE}(?:first|second|{_EN_FRACTIONS})(?!\w)")
 """What belongs to an ordinal or a fraction, or may have the last words for itself: in "one hundred
 twenty-dollar bills"."""
+_EN_SINGULAR = re.compile(
+    rf"{_SPACE}(?:year|day|hour|minute|dollar|euro|pound|cent|page|mile|man)(?!\w)"
+)
+"""Where the last word of a number without a hyphen may belong: twenty five dollar bills."""
 _EN_BETWEEN = re.compile(rf"(?<!\w)between{_SPACE}\Z")
-_EN_THOUSANDS_BEFORE = re.compile(rf"(?:(?<!\w)(?:{_EN_PARTS})|\d){_SPACE}(?:to|or){_SPACE}\Z")
+_EN_THOUSANDS_BEFORE = re.compile(
+    rf"(?:(?<!\w)(?:{_EN_PARTS})|\d)(?:,?{_SPACE}(?:to|or|and|maybe|perhaps)|,){_SPACE}\Z"
+)
 """Where thousands are those of another number as well."""
 _EN_AT = re.compile(rf"(?<!\w)at{_SPACE}\Z")
 _EN_PART = re.compile(rf"(-| and |, and | )?({_EN_PARTS})")
@@ -204,6 +240,8 @@ def _is_part_in_english(text: str, match: re.Match[str], parts: list[tuple[str, 
     if _EN_ENDS.match(text, end) and not _EN_PAIR.fullmatch(match[0]):
         return True
     if _EN_AT.search(before) and _english_year(parts) is not None:
+        return True
+    if parts[-1][0] == " " and parts[-1][1] in _EN_UNITS and _EN_SINGULAR.match(text, end):
         return True
     if parts[-1][1] == "thousand" and _EN_THOUSANDS_BEFORE.search(before):
         return True
@@ -269,7 +307,7 @@ def _english_below_hundred(parts: list[tuple[str, str]]) -> int | None:
 
 _Spans = Callable[[str], Iterator[tuple[int, int, int]]]
 _READERS: Mapping[str, tuple[tuple[str, ...], _Spans, str]] = {
-    "de": (("zig", "\xdfig", "ssig", "hundert", "tausend"), _german, "."),
+    "de": (("zig", "\xdfig", "ssig", "hundert", "tausend", " uhr "), _german, "."),
     "en": (
         ("ty-", "hundred", "thousand", "teen ", "twenty ", *[f"ty {unit}" for unit in _EN_UNITS]),
         _english,

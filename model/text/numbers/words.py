@@ -41,7 +41,11 @@ _ORDINALS = {
         _DOT,
     ),
 }  # fmt: skip
-_UHR = re.compile(r"(?P<within>)[ \u00a0\u202f]?Uhr(?!\w)(?P<minutes>(?!))?")
+# No minutes are those who were there at 8 Uhr: 15 Menschen.
+_UHR = re.compile(
+    r"(?P<within>)[ \u00a0\u202f]?Uhr(?!\w)"
+    r"(?:[ \u00a0](?P<minutes>[0-5]\d)(?![\w%\u20ac$]|[.,:]\d|[ \u00a0](?:[A-Z\xc4\xd6\xdc]|%)))?"
+)
 _H = re.compile(r"(?P<within>[ \u00a0\u202f]?h)(?:[ \u00a0\u202f]?(?P<minutes>[0-5]\d))?(?!\w)")
 _HOURS = {"de": _UHR, **dict.fromkeys(("fr", "pt", "es", "it", "gl", "ca", "ro"), _H)}
 _CLOCK_BEFORE = {

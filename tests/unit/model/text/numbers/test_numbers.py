@@ -135,6 +135,8 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "zh", "the 3rd floor", ["第3", "3"]),
         # Times
         ("de", "en", "um 8.30 Uhr", ["8:30"]),
+        ("de", "en", "um 8 Uhr 30.", ["8:30"]),
+        ("de", "en", "um 8 Uhr 30 Leute", ["30"]),
         ("da", "en", "kl. 8.30", ["8:30"]),
         ("en", "da", "at 8:30 am", ["8.30", "8:30"]),
         ("en", "de", "at 5 pm", ["17", "17:00"]),
