@@ -5,7 +5,7 @@ there is (siebenzehn). Where the translation has the value, as a word, in digits
 of a longer word, nothing is done. Where it has not, the word is a term (model/text/terms.py) with
 the target language's word for the value. Known are words of English and German from three to
 twenty, and for thirty, forty, ... ninety: for two, languages have many (both, a pair, twice). Of
-times of day the hours above twelve are left to the model, and minutes, which others say otherwise.
+times of day, which other languages say otherwise, hours above twelve and minutes are left out.
 """
 
 from __future__ import annotations
@@ -41,12 +41,10 @@ _BETWEEN = MappingProxyType({"en": "past|to", "de": "vor|nach"})
 """What stands between the minutes of a time of day and its hour."""
 _PARTS = MappingProxyType({"en": "quarter|minutes?", "de": "viertel|minuten?"})
 """What stands before that, beside numbers."""
-_UNITS = MappingProxyType(
-    {
-        "en": "dollars?|euros?|pounds?|hours?|minutes?|metres?|meters?|feet|foot",
-        "de": "uhr|euro|franken|mark|pfund|dollar|stunden?|minuten?|meter|grad",
-    }
-)
+_UNITS = MappingProxyType({
+    "en": "dollars?|euros?|pounds?|hours?|minutes?|metres?|meters?|feet|foot",
+    "de": "uhr|euro|franken|mark|pfund|dollar|stunden?|minuten?|meter|grad",
+})  # fmt: skip
 """What stands between the numbers of a time, a price or a length: eight dollars fifty."""
 _HOUR = MappingProxyType({"de": "uhr"})
 """What makes an hour of a number before it."""
@@ -76,22 +74,19 @@ _IDIOMS = MappingProxyType({
 """Words that are no numbers there, as groups."""
 _ENDS = r"(?!\w)"
 _GOES_ON = MappingProxyType(
-    {
-        "de": r"(?!zehn|zig|\xdfig|ssig|und|hundert|tausend|ung|et(?!\w)|sam)",
-    }
+    {"de": r"(?!zehn|zig|\xdfig|ssig|und|hundert|tausend|ung|et(?!\w)|sam)"}
 )
 """How a word that says a number may go on, in languages in which it may."""
 _ALSO = MappingProxyType({
     "en": {
-        3: "trio|tripl", 4: "quart(?!er|z)", 6: "half a year", 8: "a week", 10: "decade",
+        3: "trio|tripl", 4: "quart(?!er|z)", 6: "half a year", 10: "decade",
         12: "dozen|noon|mid(?:day|night)", 14: "fortnight|two weeks|other week", 15: "quarter",
-        18: "and a half", 30: "half", 50: "half", 60: "an hour", 90: "and a half",
+        18: "and a half", 30: "half", 50: "half", 90: "and a half",
     },
     "de": {
-        3: "dritt", 6: "halb", 7: "siebt", 8: "eine woche", 10: "jahrzehnt",
+        3: "dritt", 6: "halb", 7: "siebt", 10: "jahrzehnt",
         12: "dutzend|mittag|mitternacht", 14: "zwei wochen", 15: "viertel",
-        18: "anderthalb|eineinhalb", 30: "halb", 50: "h\xe4lfte|halb", 60: "eine stunde",
-        90: "anderthalb|eineinhalb",
+        18: "anderthalb|eineinhalb", 30: "halb", 50: "h\xe4lfte|halb", 90: "anderthalb|eineinhalb",
     },
     "fr": {15: "quart|quinzaine", 20: "vingtaine", 30: "demi|trentaine", 80: "quatre-vingt"},
     "pt": {15: "quarto", 30: "meia"},
