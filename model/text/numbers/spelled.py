@@ -1,8 +1,8 @@
 """Numbers in words that models get wrong: forty-two, siebenundachtzig, nineteen ninety-nine.
 
 Small models know hundreds, and make up the rest: here those of several words or parts have a value,
-so that they are read, and written, in digits, as are hours with minutes in German. Known are
-English and German.
+so that they are read, and written, in digits, as are ordinals from twenty on, and hours with
+minutes in German. Known are English and German.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
-from model.text.numbers.values import Clock, Number, Quantity
+from model.text.numbers.values import Clock, Number, Ordinal, Quantity
+from model.text.numbers.words import ordinals
+from model.text.words import overlapping
 
 __all__ = ["find_spelled"]
 
@@ -32,8 +34,8 @@ def find_spelled(text: str, language: str) -> list[Number]:
     """The numbers in words of a text, in order; their `text` is how digits say it.
 
     None are single words (twenty, zwanzig), hundreds (three hundred, dreihundert), what is part of
-    more, such as an ordinal, a fraction, a range of thousands or a longer number, or what may be no
-    number at all, as in "two thirty-five".
+    more, such as a longer ordinal, a fraction, a range of thousands or a longer number, or what may
+    be no number at all, as in "two thirty-five".
 
     Args:
         text: a sentence, or a longer text.
@@ -50,13 +52,15 @@ def find_spelled(text: str, language: str) -> list[Number]:
         Number(begin, end, *_in_digits(value, between_groups))
         for begin, end, value in numbers(lowered)
     ]
-    if language != "de" or " uhr " not in lowered:
+    others = [*(_german_ordinals if language == "de" else _english_ordinals)(lowered)]
+    if language == "de" and " uhr " in lowered:
+        others += _german_times(text, lowered)
+    if not others:
         return found
-    times = list(_german_times(text, lowered))
-    others = [
-        each for each in found if not any(time.begin <= each.begin < time.end for time in times)
-    ]
-    return sorted([*times, *others])
+    others.sort()
+    ends = [(each.begin, each.end) for each in others]
+    rest = [each for each in found if not overlapping(ends, each.begin, each.end)]
+    return sorted([*others, *rest])
 
 
 def _in_digits(value: int, between_groups: str) -> tuple[str, Quantity]:
@@ -85,6 +89,9 @@ _DE_BEFORE = re.compile(
     rf"(?:{_SPACE}|-)(?:und{_SPACE})?\Z"
 )
 _DE_BEHIND = re.compile(rf"{_SPACE}komma(?!\w)")
+_DE_ORDINAL = re.compile(
+    rf"(?<![-{_WITHIN_WORDS}])([^\W\d_]{{4,18}}ig)ste[nmrs]?(?=[ \xa0][^\W\d_])"
+)
 _DE_TIME = re.compile(
     rf"(?<![-{_WITHIN_WORDS}])([^\W\d_]{{3,18}}) uhr ([^\W\d_]{{3,18}})(?![-{_WITHIN_WORDS}])"
 )
@@ -109,6 +116,14 @@ def _german(text: str) -> Iterator[tuple[int, int, int]]:
             and not (word.endswith("tausend") and _DE_THOUSANDS_BEFORE.search(before))
         ):
             yield (*match.span(), value)
+
+
+def _german_ordinals(text: str) -> Iterator[Number]:
+    """From twenty to 99, before a word: der einundzwanzigste Mai."""
+    for match in _DE_ORDINAL.finditer(text):
+        value = _german_below_hundred(match[1])
+        if value is not None and value >= 20 and not _DE_BEFORE.search(_before(text, match)):
+            yield Number(*match.span(), f"{value}.", Ordinal(str(value)))
 
 
 def _german_times(text: str, lowered: str) -> Iterator[Number]:
@@ -212,6 +227,28 @@ _EN_SINGULAR = re.compile(
     rf"{_SPACE}(?:year|day|hour|minute|dollar|euro|pound|cent|page|mile|man)(?!\w)"
 )
 """Where the last word of a number without a hyphen may belong: twenty five dollar bills."""
+_EN_ONES = MappingProxyType({
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
+    "eighth": 8, "ninth": 9,
+})  # fmt: skip
+_EN_ORDINAL = re.compile(
+    rf"(?<![-{_WITHIN_WORDS}{_HYPHENS}])"
+    rf"(?:(?P<tens>{'|'.join(_EN_TENS)})-(?P<one>{'|'.join(_EN_ONES)})"
+    rf"|(?P<whole>(?:{'|'.join(each[:-1] for each in _EN_TENS)})ieth))"
+    rf"(?![-{_WITHIN_WORDS}{_HYPHENS}])"
+)
+_EN_ORDINAL_BEFORE = re.compile(rf"(?<!\w)(?:an?|{_EN_PARTS}|(?:hundred|thousand) and){_SPACE}\Z")
+"""Of fractions (one twentieth) and longer ordinals."""
+_EN_ROAD = re.compile(rf"{_SPACE}(?:street|st\b|avenue|ave\b|road)")
+_EN_THE = re.compile(
+    rf"(?<!\w)(?:the|my|your|his|her|its|our|their|every|each|\w+['\u2019]s){_SPACE}\Z"
+)
+_EN_SECOND_BEHIND = re.compile(
+    rf"\s*(?:[^\w\s]|\Z)|{_SPACE}(?:of|century|time|birthday|anniversary|floor|day|year|chapter"
+    r"|edition|season|president|minute|place|in|and|or|january|february|march|april|may|june|july"
+    r"|august|september|october|november|december)(?!\w)"
+)
+"""What follows thirty-second where it is no length of time."""
 _EN_BETWEEN = re.compile(rf"(?<!\w)between{_SPACE}\Z")
 _EN_THOUSANDS_BEFORE = re.compile(
     rf"(?:(?<!\w)(?:{_EN_PARTS})|\d)(?:,?{_SPACE}(?:to|or|and|maybe|perhaps)|,){_SPACE}\Z"
@@ -230,6 +267,19 @@ def _english(text: str) -> Iterator[tuple[int, int, int]]:
             and not _is_part_in_english(text, match, parts)
         ):
             yield (*match.span(), value)
+
+
+def _english_ordinals(text: str) -> Iterator[Number]:
+    """From twentieth to ninety-ninth."""
+    for match in _EN_ORDINAL.finditer(text):
+        tens, one, whole = match.group("tens", "one", "whole")
+        value = _EN_TENS[tens] + _EN_ONES[one] if tens else _EN_TENS[f"{whole[:-4]}y"]
+        before, end = _before(text, match), match.end()
+        if _EN_ORDINAL_BEFORE.search(before) or _EN_ROAD.match(text, end):
+            continue
+        if one == "second" and not (_EN_THE.search(before) and _EN_SECOND_BEHIND.match(text, end)):
+            continue
+        yield Number(*match.span(), ordinals(str(value), "en")[0], Ordinal(str(value)))
 
 
 def _is_part_in_english(text: str, match: re.Match[str], parts: list[tuple[str, str]]) -> bool:
@@ -309,7 +359,15 @@ _Spans = Callable[[str], Iterator[tuple[int, int, int]]]
 _READERS: Mapping[str, tuple[tuple[str, ...], _Spans, str]] = {
     "de": (("zig", "\xdfig", "ssig", "hundert", "tausend", " uhr "), _german, "."),
     "en": (
-        ("ty-", "hundred", "thousand", "teen ", "twenty ", *[f"ty {unit}" for unit in _EN_UNITS]),
+        (
+            "ty-",
+            "tieth",
+            "hundred",
+            "thousand",
+            "teen ",
+            "twenty ",
+            *[f"ty {unit}" for unit in _EN_UNITS],
+        ),
         _english,
         ",",
     ),
