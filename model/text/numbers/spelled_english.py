@@ -21,7 +21,7 @@ _UNITS = MappingProxyType({
 MARKS = (
     "ty-", "tieth", "hundred", "thousand", "teen ", "twenty ", *[f"ty {unit}" for unit in _UNITS],
 )  # fmt: skip
-"""Of which every text with such a number has one."""
+"""Every text with such a number has one of these."""
 _TEENS = MappingProxyType({
     "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15,
     "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19,
@@ -64,7 +64,7 @@ _ORDINAL = re.compile(
     rf"(?![-{WITHIN_WORDS}{HYPHENS}])"
 )
 _ORDINAL_BEFORE = re.compile(rf"(?<!\w)(?:an?|{_PARTS}|(?:hundred|thousand) and){SPACE}\Z")
-"""Of fractions (one twentieth) and longer ordinals."""
+"""What stands before fractions (one twentieth), and in longer ordinals."""
 _ROAD = re.compile(rf"{SPACE}(?:street|st\b|avenue|ave\b|road)")
 _THE = re.compile(
     rf"(?<!\w)(?:the|my|your|his|her|its|our|their|every|each|\w+['\u2019]s){SPACE}\Z"

@@ -12,7 +12,7 @@ from model.text.numbers.values import Clock, Number, Ordinal
 __all__ = ["MARKS", "cardinals", "ordinals_and_times"]
 
 MARKS = ("zig", "\xdfig", "ssig", "hundert", "tausend", " uhr ")
-"""Of which every text with such a number has one."""
+"""Every text with such a number has one of these."""
 _MOST_CHARACTERS = 80
 """The most characters of a number."""
 _UNITS = MappingProxyType({
