@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _MULTIPLE = 16
-"""Of which the columns of every matrix must be a multiple: the lanes of a vector."""
+"""The columns of every matrix must be a multiple of it: the lanes of a vector."""
 _LOGIT_ROWS = 256
 """That have their logits at a time: 8 MB of 8,000 words. Their gradient, a byte each, is kept."""
 _MOST_SUMMED = (2**31 - 1) // 127**2
