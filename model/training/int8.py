@@ -32,6 +32,7 @@ __all__ = [
     "Int8TrainingLinear",
     "int8_product",
     "int8_projection_loss",
+    "multiplies_int8",
     "quantise_columns",
     "quantise_rows",
     "require_int8",
@@ -181,13 +182,14 @@ def int8_product(left: Tensor, right: Tensor) -> Tensor:
     """
     if left.size(1) > _MOST_SUMMED:
         raise ValueError(f"at most {_MOST_SUMMED} products fit into a sum, not {left.size(1)}")
-    if _hardware_is_exact():
+    if multiplies_int8():
         return torch._int_mm(left, right)
     return torch.mm(left.double(), right.double()).to(torch.int32)
 
 
 @cache
-def _hardware_is_exact() -> bool:
+def multiplies_int8() -> bool:
+    """Whether the hardware has exact products in int8: where it has not, int8 is no gain."""
     left = torch.full((16, 64), 127, dtype=torch.int8)
     right = torch.full((64, 16), -127, dtype=torch.int8)
     return bool((torch._int_mm(left, right) == -64 * 127**2).all())

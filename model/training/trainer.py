@@ -25,7 +25,7 @@ from model.heap import give_back_free_memory
 from model.network.dropout import forget_drawn_factors
 from model.training.batches import Epoch, PlannedBatch
 from model.training.evaluation import quick_bleu
-from model.training.int8 import require_int8
+from model.training.int8 import multiplies_int8, require_int8
 from model.training.interruption import sigterm_asks
 from model.training.optimizer import ModelOptimizer
 from model.training.precision import compute_dtype
@@ -130,6 +130,8 @@ class Trainer:
         self._product_dtype = torch.int8 if int8 else self.compute_dtype
         if int8:
             require_int8()
+            if not multiplies_int8():
+                self._say("this CPU has no VNNI: precision float32 trains faster than int8")
         self._say("reading and tokenising the text")
         prepared = prepare(recipe, self.folder, self.processes)
         self.tokenizer, self.text = prepared.tokenizer, prepared.text

@@ -225,7 +225,7 @@ class ModelPool:
                 continue
             if entry.pinned:
                 raise EngineDeadError(f"the engine of {entry.model.id} has stopped")
-            self._replace(entry)
+            self._drop_dead(entry)
         if self._lost_gpu is not None:
             raise EngineDeadError(f"{self._lost_gpu} has failed on the GPU, which is lost")
 
@@ -279,7 +279,7 @@ class ModelPool:
         if entry is not None and entry.dead:
             if entry.pinned:
                 raise EngineDeadError(f"the engine of {model.id} has stopped")
-            self._replace(entry)
+            self._drop_dead(entry)
             entry = self._entries.get(model.key)
         if entry is None:
             self._refuse(model)
@@ -288,7 +288,7 @@ class ModelPool:
             self._prepare(entry)
         return entry
 
-    def _replace(self, entry: _Entry) -> None:
+    def _drop_dead(self, entry: _Entry) -> None:
         """Removes a model whose engine has stopped, unless it is about to be loaded anew."""
         if entry.preparing is None:
             self._remove(entry)

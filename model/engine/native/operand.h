@@ -84,10 +84,9 @@ inline void quantise_row(const float* row, int columns, std::uint32_t* words, fl
   for (int k = 0; k < columns; k += kLanes) most = maximum(most, absolute(load(row + k)));
   const float top = largest(most);
   const float factor = to_whole_numbers(top);
-  const Floats shifter = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds half to even
-  Floats totals = splat(0.0f);                // whole numbers below 2^24: exact
+  Floats totals = splat(0.0f);  // whole numbers below 2^24: exact
   for (int k = 0; k < columns; k += kLanes) {
-    const Floats whole = (load(row + k) * factor + shifter) - shifter;
+    const Floats whole = to_nearest(load(row + k) * factor);
     totals += whole;
     store_whole_numbers(words, to_ints(whole));
     words += kLanes / 4 * Int8Dot::kInputWords;

@@ -196,6 +196,12 @@ PH_INLINE unsigned bits_above(Pair<T> a, Pair<T> b) {
   return bits_above(a.low, b.low) | bits_above(a.high, b.high) << kLanesOf<T>;
 }
 
+// To the nearest whole number, of two the even one; for magnitudes below 2^22.
+PH_INLINE Floats to_nearest(Floats x) {
+  const float shifter = 12582912.0f;  // 1.5 * 2^23
+  return (x + shifter) - shifter;
+}
+
 // exp(x) for x <= 88, relative error about 1e-7; below -87.3 the result is 0, of NaN it is NaN.
 // x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial in r, then 2^n through the exponent bits.
 PH_INLINE Floats exponential(Floats x) {

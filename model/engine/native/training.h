@@ -37,10 +37,6 @@ class Uniform {
   Ints state_;
 };
 
-PH_INLINE Floats to_nearest(Floats x) {
-  const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds half to even
-  return (x + shifter) - shifter;
-}
 // A whole number next to x that is x in the mean.
 PH_INLINE Floats at_random(Floats x, Uniform& uniform) {
   const Floats whole = to_nearest(x + (uniform.next() - 0.5f));

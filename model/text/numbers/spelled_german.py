@@ -70,9 +70,9 @@ def _ordinals(text: str) -> Iterator[Number]:
             yield Number(*match.span(), f"{value}.", Ordinal(str(value)))
 
 
-def _times(text: str, lowered: str) -> Iterator[Number]:
+def _times(original: str, text: str) -> Iterator[Number]:
     """Hours and minutes of a day, such as "acht Uhr f\xfcnfzehn"."""
-    for match in _TIME.finditer(lowered):
+    for match in _TIME.finditer(text):
         hour = 1 if match[1] == "ein" else _below_hundred(match[1])
         minutes = _below_hundred(match[2])
         if (
@@ -80,7 +80,7 @@ def _times(text: str, lowered: str) -> Iterator[Number]:
             and hour <= 24
             and minutes is not None
             and 10 <= minutes < 60
-            and not _TIME_BEHIND.match(text, match.end())
+            and not _TIME_BEHIND.match(original, match.end())
         ):
             time = Clock(str(hour), (str(minutes),))
             yield Number(*match.span(), f"{hour}:{minutes}", time)

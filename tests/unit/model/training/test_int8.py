@@ -102,7 +102,7 @@ def test_what_is_not_finite_is_not_hidden(wrong: float) -> None:
 @pytest.mark.parametrize("exact", [False, True], ids=["in float32", "as the hardware has it"])
 def test_products_are_exact(monkeypatch: pytest.MonkeyPatch, exact: bool) -> None:
     if not exact:
-        monkeypatch.setattr(int8, "_hardware_is_exact", lambda: False)
+        monkeypatch.setattr(int8, "multiplies_int8", lambda: False)
     torch.manual_seed(0)
     left = torch.randint(-127, 128, (33, 64), dtype=torch.int8)
     right = torch.randint(-127, 128, (48, 64), dtype=torch.int8)

@@ -433,3 +433,14 @@ def test_throughput_is_counted(data: Path) -> None:
     update = next(r for r in records(run(data, "run")) if r["kind"] == "update")
     assert update["target_tokens_per_second"] > 0
     assert update["utilisation"] >= 0
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_cpu_for_which_int8_is_no_gain_is_told_of(
+    data: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr("model.training.trainer.multiplies_int8", lambda: native)
+    recipe = load_recipe(write_recipe(data, training={"precision": "int8"}))
+    said = io.StringIO()
+    Trainer(recipe, RunFolder(data / "run"), Processes(), said)
+    assert ("float32 trains faster" in said.getvalue()) is not native

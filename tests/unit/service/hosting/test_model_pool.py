@@ -438,10 +438,17 @@ async def test_a_dead_engine_that_nobody_asks_for_is_dropped(
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """By name, whether a GPU is lost; models that are loaded from now on believe to be on one."""
+    """By name, whether a GPU is lost."""
     lost = {"cuda:0": False}
     monkeypatch.setattr("model.engine.backends.gpu_is_lost", lost.__getitem__)
     return lost
+
+
+async def end_on_gpu(pool: ModelPool, model: HostedModel) -> None:
+    """The model's engine stops, as on a GPU."""
+    async with pool.use(model) as translator:
+        translator.device = "cuda:0"
+    translator.engine.close()
 
 
 async def test_a_lost_gpu_is_the_replicas_death(
@@ -467,9 +474,7 @@ async def test_an_engine_that_stops_on_a_gpu_by_itself_is_replaced(
 ) -> None:
     """A model whose numbers overflow is nobody else's business."""
     pool = open_pool()
-    async with pool.use(hosted("a")) as translator:
-        translator.device = "cuda:0"
-    translator.engine.close()
+    await end_on_gpu(pool, hosted("a"))
     for _ in range(2):
         await touch(pool, hosted("a"))
         await until(lambda: not pool._tasks)
@@ -481,10 +486,8 @@ async def test_a_lost_gpu_is_noticed_also_when_its_model_goes(
     open_pool: OpenPool, hosted: Hosted, most: Most, gpu: dict[str, bool]
 ) -> None:
     pool = open_pool(most(1))
-    async with pool.use(hosted("a")) as translator:
-        translator.device = "cuda:0"
     gpu["cuda:0"] = True
-    translator.engine.close()
+    await end_on_gpu(pool, hosted("a"))
     await touch(pool, hosted("b"))
     assert names(pool) == ["b"]
     await until(lambda: not pool._tasks)
@@ -527,9 +530,7 @@ async def test_a_gpu_that_does_not_answer_keeps_nobody(
     answers = threading.Event()
     monkeypatch.setattr("model.engine.backends.gpu_is_lost", lambda _: answers.wait(60))
     pool = open_pool(most(1))
-    async with pool.use(hosted("a")) as translator:
-        translator.device = "cuda:0"
-    translator.engine.close()
+    await end_on_gpu(pool, hosted("a"))
     await touch(pool, hosted("a"))
     await touch(pool, hosted("b"))
     pool.check_health()
