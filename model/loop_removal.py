@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from model.decoding.phrases import trace
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.text.alignment import target_spans
 from model.text.detokenized import Detokenized
 from model.text.loops import find_loop
@@ -65,5 +66,6 @@ def _without(hypothesis: Hypothesis, first: int, last: int) -> Hypothesis:
     """A hypothesis without its tokens from one up to another."""
     token_ids, attended = hypothesis.token_ids, hypothesis.attended
     return hypothesis._replace(
-        token_ids=token_ids[:first] + token_ids[last:], attended=attended[:first] + attended[last:]
+        target=packed_ids(token_ids[:first] + token_ids[last:]),
+        attended=attended[:first] + attended[last:],
     )

@@ -8,6 +8,7 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from model.decoding.search import Hypothesis
+from model.decoding.token_ids import packed_ids
 from model.loop_removal import without_loops
 from model.preprocessing import PreparedText
 from model.term_search import TermSearch
@@ -83,7 +84,7 @@ class Postprocessor:
         if cut.terms[number] or cut.options[number].phrases or (reading and reading.runs):
             return ""
         hypothesis = Hypothesis(
-            token_ids=tuple(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
+            target=packed_ids(token_ids), score=0.0, log_prob=0.0, finish_reason=FinishReason.LENGTH
         )
         said = Detokenized(self._tokenizer)
         if cut.limit_repeats:

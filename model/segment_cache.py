@@ -192,6 +192,8 @@ def _keep(
     result = future.result()._replace(
         queue_seconds=0.0, encode_seconds=0.0, decode_seconds=0.0, time_to_first_token_seconds=0.0
     )
-    numbers = sum(len(each.token_ids) + len(each.attended) for each in result.hypotheses)
-    size = key_size + 300 * len(result.hypotheses) + _BYTES_A_NUMBER * numbers
+    found = result.hypotheses
+    size = key_size + sum(
+        300 + len(each.target) + _BYTES_A_NUMBER * len(each.attended) for each in found
+    )
     cache.put(key, result, size)

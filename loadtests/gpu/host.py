@@ -27,13 +27,14 @@ from loadtests.bench.machine import commit, read_hardware, versions
 from loadtests.gpu.simulated_device import ImmediateStream, PlannedSearches
 from loadtests.report import as_table
 from model.config import EngineConfig, GenerationConfig, TransformerConfig
+from model.decoding.token_ids import packed_ids
 from model.engine.cpus import granted_cpus
 from model.engine.cuda.runner import CudaRunner
 from model.engine.engine import Engine
 from model.engine.futures import results
 from model.engine.result_future import ResultFuture, call_when_settled
 from model.engine.scheduler import FairShare, Scheduler
-from model.engine.sequence import Sequence, SequenceResult, source_of
+from model.engine.sequence import Sequence, SequenceResult
 from model.engine.waiting import WaitingQueue
 from model.network.transformer import Transformer
 
@@ -80,7 +81,7 @@ def measure_runner(load: Load) -> HostFigures:
     runner, stream = _runner(load)
     queue = WaitingQueue(load.sentences)
     sequences = [
-        Sequence(source=source_of(source), generation=search, max_new_tokens=limit, arrived_at=0.0)
+        Sequence(source=packed_ids(source), generation=search, max_new_tokens=limit, arrived_at=0.0)
         for source, search, limit in _drawn(load)
     ]
     queue.add(sequences)
@@ -93,7 +94,7 @@ def measure_runner(load: Load) -> HostFigures:
             for pending in outcome.pending:
                 scheduler.finish_all(pending.sequences)
                 for hypotheses in pending.wait().hypotheses:
-                    tokens += len(hypotheses[0].token_ids) + 1
+                    tokens += hypotheses[0].num_tokens + 1
     return HostFigures(tokens, *figures)
 
 

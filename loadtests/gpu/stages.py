@@ -105,8 +105,9 @@ class Report:
 
     def _write(self) -> None:
         line = as_json_line(self.outcomes, self._environment)
-        _write_whole(self._folder / "result.json", line + "\n")
+        # Last what programs read: whoever finds it new finds the table as new.
         _write_whole(self._folder / "table.txt", as_text(self.outcomes) + "\n")
+        _write_whole(self._folder / "result.json", line + "\n")
 
 
 def run_stage(

@@ -13,6 +13,7 @@ from model.config import GenerationConfig, LengthNormalization, SearchRules
 from model.decoding.finish_reason import FinishReason
 from model.decoding.lexical_constraints import LexicalConstraints, LexicalState, Missed, Ruling
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.decoding.token_ids import packed_ids, unpacked_ids
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +33,9 @@ __all__ = [
 class Hypothesis(NamedTuple):
     """One finished translation of one source."""
 
-    token_ids: tuple[int, ...]
-    """Without the end token and without the target prefix."""
+    target: bytes
+    """Token ids, int32 one behind the other (`packed_ids`), without the end token and without the
+    target prefix. A million of them come in a second: none is an object."""
     score: float
     """`log_prob` divided by the length penalty; hypotheses are ranked by it."""
     log_prob: float
@@ -46,6 +48,16 @@ class Hypothesis(NamedTuple):
     missed: Missed | None = None
     """The first of `SequenceOptions.phrases` that has missed its place; counted from the first of
     `token_ids`."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """Those of `target`."""
+        return unpacked_ids(self.target)
+
+    @property
+    def num_tokens(self) -> int:
+        """How many these are."""
+        return len(self.target) // 4
 
 
 class Candidate(NamedTuple):
@@ -267,7 +279,7 @@ class BeamSearch:
         asked = self.options.align_to is not None
         self._finished.append(
             Hypothesis(
-                token_ids=tuple(token_ids[given:]),
+                target=packed_ids(token_ids[given:]),
                 score=candidate.log_prob / length_penalty(self.num_tokens, self.generation),
                 log_prob=candidate.log_prob,
                 finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from model.decoding.phrases import trace
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import SequenceOptions
+from model.decoding.token_ids import packed_ids
 
 __all__ = ["SecondPass", "second_pass"]
 
@@ -54,7 +55,7 @@ class SecondPass:
             given = len(self.token_ids)
             missed = missed._replace(begin=missed.begin + given, step=missed.step + given)
         return hypothesis._replace(
-            token_ids=self.token_ids + hypothesis.token_ids,
+            target=packed_ids(self.token_ids) + hypothesis.target,
             attended=self.attended + hypothesis.attended,
             missed=missed,
         )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from itertools import chain, compress
+from operator import is_
 
 import numpy as np
 
@@ -495,12 +496,13 @@ class Engine:
         """
         if not sequences:
             return FinishedSequences([], [])
-        owner = self._open.get
-        own = [owner(sequence.future) is sequence for sequence in sequences]
+        owners = map(self._open.get, [sequence.future for sequence in sequences])
+        own = list(map(is_, owners, sequences))
         if not all(own):
             sequences = list(compress(sequences, own))
             hypotheses = list(compress(hypotheses, own))
-        if any(sequence.options.phrases for sequence in sequences):
+        bound = [each for each in sequences if each.options is not NO_OPTIONS]
+        if any(sequence.options.phrases for sequence in bound):
             sequences, hypotheses = self._without_those_again(sequences, hypotheses)
         for sequence in sequences:
             del self._open[sequence.future]

@@ -169,17 +169,21 @@ class Scheduler:
         if not sequences:
             return
         slots: list[int] = []
+        num_light = light_rows = 0
+        take, finished = self.running.pop, SequenceStatus.FINISHED
         for sequence in sequences:
-            last = self.running.pop(sequence, None)
+            last = take(sequence, None)
             if last is None:
                 continue
             slots += sequence.slots
             if sequence.on_decided is not None:
                 self._num_reporting -= sequence.reports
             if last:
-                self._num_light -= 1
-                self.light_rows -= sequence.beam_size
-            sequence.status = SequenceStatus.FINISHED
+                num_light += 1
+                light_rows += sequence.beam_size
+            sequence.status = finished
+        self._num_light -= num_light
+        self.light_rows -= light_rows
         self.slots.release(slots)
         # The runner has forgotten them by itself, and need not be told.
         if self._removed:
@@ -281,18 +285,19 @@ class Scheduler:
         slots = self.slots.acquire(rows)
         begin = 0
         last = 0.0
+        num_steps, running, status = self._num_steps, self.running, SequenceStatus.RUNNING
         for sequence in sequences:
             end = begin + sequence.beam_size
             sequence.slots = slots[begin:end]
             begin = end
-            sequence.status = SequenceStatus.RUNNING
+            sequence.status = status
             sequence.scheduled_at = now
             if sequence.on_decided is not None:
                 self._num_reporting += sequence.reports
             if not heavy:
                 steps = sequence.light_steps
-                last = math.inf if steps is None else self._num_steps + steps
-            self.running[sequence] = last
+                last = math.inf if steps is None else num_steps + steps
+            running[sequence] = last
         if not heavy:
             self._num_light += len(sequences)
             self.light_rows += rows

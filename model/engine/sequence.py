@@ -7,12 +7,11 @@ from collections.abc import Sequence as SequenceOf
 from enum import Enum, auto
 from typing import NamedTuple
 
-import numpy as np
-
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.second_pass import SecondPass, second_pass
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.decoding.token_ids import unpacked_ids
 from model.engine.named_rows import named_rows
 from model.engine.result_future import ResultFuture
 
@@ -22,7 +21,6 @@ __all__ = [
     "SequenceResult",
     "SequenceStatus",
     "results_of",
-    "source_of",
 ]
 
 
@@ -33,6 +31,10 @@ class SequenceStatus(Enum):
     RUNNING = auto()
     FINISHED = auto()
     """Translated, cancelled or expired."""
+
+
+# A member of an enumeration is looked up by Python code, which a name of a module is not.
+_WAITING, _BATCH = SequenceStatus.WAITING, Priority.BATCH
 
 
 class SequenceResult(NamedTuple):
@@ -60,7 +62,7 @@ class Sequence:
     There are tens of thousands in a second: they are cheap to make.
 
     Args:
-        source: token ids, int32 one behind the other (`source_of`); the last is the end token.
+        source: token ids, int32 one behind the other (`packed_ids`); the last is the end token.
         generation: how to search.
         max_new_tokens: most target tokens, prefix and end token included: `generation`'s wish
             within the model's limits.
@@ -113,12 +115,12 @@ class Sequence:
         """Slots it needs."""
         self.source_len = len(source) // 4
         """Tokens to encode."""
-        self.heavy = light_steps == 0 or priority is Priority.BATCH
+        self.heavy = light_steps == 0 or priority is _BATCH
         """Whether it counts as heavy from the start."""
         # The queue's and the scheduler's.
         self.waits_in: object = None
         """The request with which it waits; None when it does not."""
-        self.status = SequenceStatus.WAITING
+        self.status = _WAITING
         self.slots: list[int] = []
         """One for each hypothesis; the first also names the source's cross-attention entry. Set on
         admission and never changed: a sequence that has finished does not own them any more."""
@@ -132,7 +134,7 @@ class Sequence:
     @property
     def source_ids(self) -> tuple[int, ...]:
         """The source's tokens."""
-        return tuple(np.frombuffer(self.source, np.int32).tolist())
+        return unpacked_ids(self.source)
 
     @property
     def reports(self) -> bool:
@@ -167,15 +169,6 @@ class Sequence:
         )
 
 
-def source_of(token_ids: SequenceOf[int]) -> bytes:
-    """Token ids as a `Sequence` has them.
-
-    Raises:
-        OverflowError: one of them has more than 32 bits.
-    """
-    return np.fromiter(token_ids, np.int32, len(token_ids)).tobytes()
-
-
 def results_of(
     sequences: SequenceOf[Sequence], hypotheses: SequenceOf[tuple[Hypothesis, ...]], now: float
 ) -> list[SequenceResult]:
@@ -192,7 +185,7 @@ def results_of(
         SequenceResult,
         hypotheses,
         [each.source_len for each in sequences],
-        [len(each.token_ids) + (each.finish_reason is stop) for each in best],
+        [each.num_tokens + (each.finish_reason is stop) for each in best],
         [each.scheduled_at - each.arrived_at for each in sequences],
         [each.encode_seconds for each in sequences],
         [now - each.encoded_at for each in sequences],

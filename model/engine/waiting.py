@@ -179,13 +179,17 @@ class WaitingQueue:
         """
         found: list[Sequence] = []
         rows, tokens = 0, 0
+        line = _LIGHT
         while rows < until_rows:
-            line = self._next_heavy_line() if heavy else _LIGHT
+            if heavy:
+                line = self._next_heavy_line()
             requests = self._requests[line]
             if not requests:
                 break
             request, _ = requests.popitem(last=False)
-            sequence = request.first()
+            sequence = request.sequences[0]
+            if sequence.waits_in is not request:  # it has been removed
+                sequence = request.first()
             size, length = sequence.beam_size, sequence.source_len
             if rows + size > free_rows or tokens + length > most_tokens:
                 requests[request] = None

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from model.config import GenerationConfig
 from model.decoding.search import Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.engine.native.binding import NativeModel, NativeRequest, NativeState
-from model.engine.sequence import source_of
 
 __all__ = ["run", "translate"]
 
@@ -54,7 +54,7 @@ def run(
             held[index] = [free.pop() for _ in range(generation.beam_size)]
             newcomers.append(
                 NativeRequest(
-                    id=index, source=source_of(source), slots=held[index], generation=generation,
+                    id=index, source=packed_ids(source), slots=held[index], generation=generation,
                     options=options[index] if options else NO_OPTIONS,
                     max_new_tokens=generation.target_limit(
                         len(source), weights.config.max_positions

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.config import GenerationConfig, SearchRules
+from model.decoding.token_ids import packed_ids
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.runner import CudaRunner
 from model.engine.eager.runner import EagerRunner
@@ -15,7 +16,7 @@ from model.engine.native.binding import NativeModel
 from model.engine.native.runner import NativeRunner
 from model.engine.runner import Runner
 from model.engine.scheduler import StepPlan
-from model.engine.sequence import Sequence, source_of
+from model.engine.sequence import Sequence
 from tests.tiny_model import ending_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
 
@@ -28,7 +29,7 @@ def _sequences(rules: SearchRules) -> list[Sequence]:
         source = (*(generator.randrange(4, 400) for _ in range(generator.randint(2, 9))), 2)
         generation = GenerationConfig(beam_size=beam_size, num_hypotheses=1, search=rules)
         sequence = Sequence(
-            source=source_of(source), generation=generation, max_new_tokens=20, arrived_at=0.0,
+            source=packed_ids(source), generation=generation, max_new_tokens=20, arrived_at=0.0,
             on_decided=lambda token_ids: None,
         )  # fmt: skip
         sequence.slots = list(range(first, first + beam_size))

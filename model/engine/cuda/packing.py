@@ -61,46 +61,66 @@ def pack(
         buckets: sizes of batches.
         pad_id: fills what is left of them.
     """
-    most, most_blocks = buckets[-1], max_blocks(buckets[-1])
+    # All at once, however many batches it becomes: calls of NumPy cost more than what they do here.
     num_blocks = (lengths + (PACKED_BLOCK - 1)) // PACKED_BLOCK
-    begin = 0
+    ends, block_ends = lengths.cumsum(dtype=np.int32), num_blocks.cumsum(dtype=np.int32)
+    tokens = _tokens(sequences, leads, lengths, ends)
+    blocks = _blocks(lengths, ends, num_blocks, block_ends)
+    most, most_blocks = buckets[-1], max_blocks(buckets[-1])
+    begin = first_token = first_block = 0
     while begin < len(sequences):
-        end = len(sequences)
-        if lengths[begin:].sum() > most or num_blocks[begin:].sum() > most_blocks:
-            fits = lengths[begin:].cumsum() <= most
-            fits &= num_blocks[begin:].cumsum() <= most_blocks
-            end = begin + max(1, int(np.count_nonzero(fits)))
-        tokens = b"".join([sequence.source for sequence in sequences[begin:end]])
-        part = slice(begin, end)
-        yield _packed(tokens, leads[part], lengths[part], num_blocks[part], buckets, pad_id)
-        begin = end
+        fits = ends.searchsorted(first_token + most, side="right")
+        fits = min(fits, block_ends.searchsorted(first_block + most_blocks, side="right"))
+        begin = max(begin + 1, int(fits))
+        last_token, last_block = int(ends[begin - 1]), int(block_ends[begin - 1])
+        batch = blocks[first_block:last_block] - np.int32(first_token)
+        yield _padded(tokens[:, first_token:last_token], batch, buckets, pad_id)
+        first_token, first_block = last_token, last_block
 
 
-def _packed(
-    token_ids: bytes,
+def _tokens(
+    sequences: SequenceOf[Sequence],
     leads: NDArray[np.int32],
     lengths: NDArray[np.int32],
+    ends: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """(3, N) as in PackedSources, of all N tokens."""
+    tokens = np.empty((3, ends[-1]), dtype=np.int32)
+    tokens[0] = np.frombuffer(b"".join([sequence.source for sequence in sequences]), np.int32)
+    tokens[1] = leads.repeat(lengths)
+    tokens[2] = np.arange(ends[-1], dtype=np.int32) - (ends - lengths).repeat(lengths)
+    return tokens
+
+
+def _blocks(
+    lengths: NDArray[np.int32],
+    ends: NDArray[np.int32],
     num_blocks: NDArray[np.int32],
-    buckets: list[int],
-    pad_id: int,
+    block_ends: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """(B, 3) as in PackedSources, of all B blocks."""
+    blocks = np.empty((block_ends[-1], 3), dtype=np.int32)
+    starts = ends - lengths
+    # The first block of each source begins where this does, and the others behind it.
+    first = starts - PACKED_BLOCK * (block_ends - num_blocks)
+    blocks[:, 0] = PACKED_BLOCK * np.arange(len(blocks), dtype=np.int32) + first.repeat(num_blocks)
+    blocks[:, 1] = starts.repeat(num_blocks)
+    blocks[:, 2] = ends.repeat(num_blocks)
+    return blocks
+
+
+def _padded(
+    tokens: NDArray[np.int32], blocks: NDArray[np.int32], buckets: list[int], pad_id: int
 ) -> PackedSources:
-    num_tokens, used_blocks = len(token_ids) // 4, int(num_blocks.sum())
+    """One batch, in the smallest bucket that has room for it."""
+    num_tokens, num_blocks = tokens.shape[1], len(blocks)
     bucket = next(
-        bucket for bucket in buckets if num_tokens <= bucket and used_blocks <= max_blocks(bucket)
+        bucket for bucket in buckets if num_tokens <= bucket and num_blocks <= max_blocks(bucket)
     )
     flat = np.zeros(3 * (bucket + max_blocks(bucket)), dtype=np.int32)
-    tokens, blocks = flat[: 3 * bucket].reshape(3, -1), flat[3 * bucket :].reshape(-1, 3)
-    ends = lengths.cumsum(dtype=np.int32)
-    starts = ends - lengths
-    tokens[0, :num_tokens] = np.frombuffer(token_ids, dtype=np.int32)
-    tokens[0, num_tokens:] = pad_id
-    tokens[1, :num_tokens] = leads.repeat(lengths)
-    tokens[1, num_tokens:] = -1
-    tokens[2, :num_tokens] = np.arange(num_tokens, dtype=np.int32) - starts.repeat(lengths)
-    used = blocks[:used_blocks]
-    # The first block of each source begins where this does, and the others behind it.
-    first = starts - PACKED_BLOCK * (num_blocks.cumsum(dtype=np.int32) - num_blocks)
-    used[:, 0] = PACKED_BLOCK * np.arange(used_blocks, dtype=np.int32) + first.repeat(num_blocks)
-    used[:, 1] = starts.repeat(num_blocks)
-    used[:, 2] = ends.repeat(num_blocks)
-    return PackedSources(flat, tokens, blocks)
+    all_tokens, all_blocks = flat[: 3 * bucket].reshape(3, -1), flat[3 * bucket :].reshape(-1, 3)
+    all_tokens[:, :num_tokens] = tokens
+    all_tokens[0, num_tokens:] = pad_id
+    all_tokens[1, num_tokens:] = -1
+    all_blocks[:num_blocks] = blocks
+    return PackedSources(flat, all_tokens, all_blocks)

@@ -156,7 +156,7 @@ class SearchTraces:
             ]  # fmt: skip
         found = named_rows(
             Hypothesis,
-            self._token_ids(ended, paths, given),
+            self._targets(ended, paths, given),
             scores[ended.owners, ended.entries].tolist(),
             ended.log_probs.tolist(),
             [stop if each == ENDED else length for each in ended.last.tolist()],
@@ -288,22 +288,14 @@ class SearchTraces:
             tokens[cut, lengths[cut] - 1] = last[cut]
         return tokens, lengths - ~cut
 
-    def _token_ids(
-        self, ended: _Ended, paths: _Integers | None, given: _Integers
-    ) -> list[tuple[int, ...]]:
-        """Those, without what is given."""
+    def _targets(self, ended: _Ended, paths: _Integers | None, given: _Integers) -> list[bytes]:
+        """Their tokens, without what is given."""
         tokens, ends = self._tokens_of(ended, paths)
-        place = np.arange(tokens.shape[1])
-        wanted = place < ends[:, None]
-        if given.any():
-            wanted &= place >= given[:, None]
-            ends = np.maximum(0, ends - given)
-        flat = tuple(tokens[wanted].tolist())
-        behind = np.cumsum(ends)
-        return [
-            flat[begin:end]
-            for begin, end in zip((behind - ends).tolist(), behind.tolist(), strict=True)
-        ]
+        row, size = tokens.strides
+        rows = np.arange(0, tokens.nbytes, row)
+        begins, ends = rows + size * given, rows + size * np.maximum(ends, given)
+        flat = tokens.tobytes()
+        return [flat[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
 
     def _places(
         self,

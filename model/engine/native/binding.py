@@ -411,7 +411,7 @@ def _outcome(outcome: COutcome) -> NativeOutcome:
         hypothesis = outcome.hypotheses[index]
         finished.setdefault(hypothesis.id, []).append(
             Hypothesis(
-                token_ids=tuple(hypothesis.tokens[: hypothesis.num_tokens]),
+                target=ctypes.string_at(hypothesis.tokens, 4 * hypothesis.num_tokens),
                 score=hypothesis.score,
                 log_prob=hypothesis.log_prob,
                 finish_reason=FinishReason.STOP if hypothesis.stopped else FinishReason.LENGTH,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from model.config import EngineConfig, GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.errors import QueueFullError, RequestCancelledError
@@ -17,7 +18,7 @@ def echo(source: Sequence[int], *, num_hypotheses: int = 1, **changes: object) -
     tokens = tuple(source[:-1])
     hypotheses = tuple(
         Hypothesis(
-            token_ids=tokens[: max(1, len(tokens) - rank)],
+            target=packed_ids(tokens[: max(1, len(tokens) - rank)]),
             score=-0.1 * (rank + 1),
             log_prob=-0.2 * (rank + 1),
             finish_reason=FinishReason.STOP,

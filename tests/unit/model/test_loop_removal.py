@@ -11,6 +11,7 @@ from model.config import GenerationConfig
 from model.decoding.phrases import Phrase
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.loop_removal import without_loops
 from model.text.detokenized import Detokenized
 from model.text.tokenizer import Tokenizer
@@ -26,7 +27,7 @@ WITHOUT = "the old man sees the sister waits"
 def _hypothesis(text: str) -> Hypothesis:
     token_ids = tuple(TOKENIZER.tokenize(text))
     return Hypothesis(
-        token_ids=token_ids,
+        target=packed_ids(token_ids),
         score=-0.5,
         log_prob=-2.0,
         finish_reason=FinishReason.STOP,

@@ -11,6 +11,7 @@ import pytest
 from model.config import GenerationConfig, Priority, TransformerConfig
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.sequence_options import SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.engine.result_future import ResultFuture
 from model.engine.sequence import SequenceResult
 from model.text_options import GlossaryEntry, TextOptions
@@ -58,7 +59,7 @@ class _Engine(FakeEngine):
 def _hypothesis(text: str, rank: int) -> Hypothesis:
     token_ids = tuple(TOKENIZER.tokenize(text))
     return Hypothesis(
-        token_ids=token_ids,
+        target=packed_ids(token_ids),
         score=-0.1 * rank,
         log_prob=-1.0,
         finish_reason=FinishReason.STOP,

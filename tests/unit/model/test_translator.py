@@ -437,7 +437,7 @@ def test_of_one_sentence_scores_are_its_own() -> None:
 def test_one_sentence_cut_off_makes_a_text_cut_off() -> None:
     whole = echo([5, 6, 2]).hypotheses[0]
     cut = type(whole)(
-        token_ids=whole.token_ids, score=-1.0, log_prob=-1.0, finish_reason=FinishReason.LENGTH
+        target=whole.target, score=-1.0, log_prob=-1.0, finish_reason=FinishReason.LENGTH
     )
     assert finished({}, {"hypotheses": (cut,)}).finish_reason is FinishReason.LENGTH
     # Only the best hypothesis is in the text.
@@ -446,7 +446,7 @@ def test_one_sentence_cut_off_makes_a_text_cut_off() -> None:
 
 def test_a_sentence_cut_off_before_its_first_token_has_a_score() -> None:
     nothing = type(echo([5, 6, 2]).hypotheses[0])(
-        token_ids=(), score=-2.0, log_prob=-2.0, finish_reason=FinishReason.LENGTH
+        target=b"", score=-2.0, log_prob=-2.0, finish_reason=FinishReason.LENGTH
     )
     assert finished({"hypotheses": (nothing,), "target_tokens": 0}).score == -2.0
 

@@ -25,6 +25,7 @@ from loadtests.gpu.step_times import Ceilings, measure_steps
 from model.config import GenerationConfig
 from model.decoding.reference import generate
 from model.decoding.search import Hypothesis
+from model.decoding.token_ids import packed_ids
 from model.engine.cuda import packing
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.runner import CudaRunner
@@ -87,7 +88,7 @@ def test_what_differs_is_named(
 ) -> None:
     def others(*arguments: Any) -> list[list[Hypothesis]]:
         return [
-            [best._replace(token_ids=(7,), score=best.score - 0.01)]
+            [best._replace(target=packed_ids((7,)), score=best.score - 0.01)]
             for best, *_ in generate(*arguments)
         ]
 
@@ -111,7 +112,13 @@ def test_what_rounding_decides_is_no_difference(
         [[best, *_]] = generate(transformer, *arguments)
         if transformer.projection.weight.dtype is torch.float64:
             return [[best]]
-        return [[best._replace(token_ids=(7,), score=best.score - (0.01 if precisely else 1e-6))]]
+        return [
+            [
+                best._replace(
+                    target=packed_ids((7,)), score=best.score - (0.01 if precisely else 1e-6)
+                )
+            ]
+        ]
 
     monkeypatch.setattr(agreement, "generate", others)
     assert check_agreement(rehearsed, figures, model=model, num_sentences=4, num_exact=2) == []
@@ -128,7 +135,7 @@ def test_other_tokens_with_the_score_of_the_right_ones_are_a_difference(
 
     def mixed_up(*arguments: Any) -> list[tuple[Hypothesis, ...]]:
         return [
-            (best._replace(token_ids=(*best.token_ids[:-1], 7)),)
+            (best._replace(target=packed_ids((*best.token_ids[:-1], 7))),)
             for best, *_ in translate(*arguments)
         ]
 

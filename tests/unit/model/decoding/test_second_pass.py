@@ -7,6 +7,7 @@ from model.decoding.phrases import Phrase
 from model.decoding.search import FinishReason, Hypothesis
 from model.decoding.second_pass import second_pass
 from model.decoding.sequence_options import SequenceOptions
+from model.decoding.token_ids import packed_ids
 
 OPTIONS = SequenceOptions(
     target_prefix=(9,), phrases=(Phrase(((5, 6),), range(3, 4)),), align_to=range(4)
@@ -15,7 +16,7 @@ OPTIONS = SequenceOptions(
 
 def hypothesis(*token_ids: int, missed: Missed | None = None, score: float = -1.0) -> Hypothesis:
     return Hypothesis(
-        token_ids=token_ids,
+        target=packed_ids(token_ids),
         score=score,
         log_prob=-1.0,
         finish_reason=FinishReason.STOP,

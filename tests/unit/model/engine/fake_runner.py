@@ -7,9 +7,10 @@ import time
 
 from model.config import GenerationConfig, Priority
 from model.decoding.search import FinishReason, Hypothesis
+from model.decoding.token_ids import packed_ids
 from model.engine.runner import DecidedTokens, FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
-from model.engine.sequence import Sequence, source_of
+from model.engine.sequence import Sequence
 
 EOS = 2
 
@@ -25,7 +26,7 @@ def make(
 ) -> Sequence:
     """A sequence as the engine makes it; it takes `limit` steps of a FakeRunner."""
     return Sequence(
-        source=source_of((*range(4, 4 + length - 1), EOS)),
+        source=packed_ids((*range(4, 4 + length - 1), EOS)),
         generation=GenerationConfig(beam_size=beam_size),
         max_new_tokens=limit,
         arrived_at=0.0,
@@ -139,5 +140,5 @@ class FakeRunner:
 
 def _hypothesis(tokens: tuple[int, ...]) -> Hypothesis:
     return Hypothesis(
-        token_ids=tokens, score=-1.0, log_prob=-1.0, finish_reason=FinishReason.LENGTH
+        target=packed_ids(tokens), score=-1.0, log_prob=-1.0, finish_reason=FinishReason.LENGTH
     )

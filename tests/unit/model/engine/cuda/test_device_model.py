@@ -11,13 +11,14 @@ from torch import Tensor
 
 from model.config import GenerationConfig
 from model.decoding.reference import pad_sources
+from model.decoding.token_ids import packed_ids
 from model.engine.cuda import device_model
 from model.engine.cuda.device_model import DeviceModel
 from model.engine.cuda.kernels.operations import Linear, Operations
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.cuda.packing import pack
-from model.engine.sequence import Sequence, source_of
+from model.engine.sequence import Sequence
 from model.network.transformer import Transformer
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.cuda.kernels.arena import (
@@ -58,7 +59,7 @@ def step_by_step(transformer: Transformer, kind: str, dtype: torch.dtype) -> Ten
     sequences = []
     for source, slot in zip(SOURCES, slots, strict=True):
         sequence = Sequence(
-            source=source_of(source),
+            source=packed_ids(source),
             generation=GenerationConfig(beam_size=1),
             max_new_tokens=9,
             arrived_at=0.0,

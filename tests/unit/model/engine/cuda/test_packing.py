@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from model.config import GenerationConfig
+from model.decoding.token_ids import packed_ids
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
-from model.engine.sequence import Sequence, source_of
+from model.engine.sequence import Sequence
 
 PAD = 9
 
@@ -16,7 +17,7 @@ def packed(lengths: list[int], buckets: list[int]) -> list[PackedSources]:
     """Sources of so many tokens: number n has the ids from 100 n on, and the lead 7 n + 3."""
     sequences = [
         Sequence(
-            source=source_of(range(100 * number, 100 * number + length)),
+            source=packed_ids(range(100 * number, 100 * number + length)),
             generation=GenerationConfig(),
             max_new_tokens=1,
             arrived_at=0.0,

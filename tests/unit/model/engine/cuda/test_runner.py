@@ -12,12 +12,13 @@ import torch
 
 from model.config import GenerationConfig
 from model.decoding.sequence_options import NO_OPTIONS, SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.engine.cuda.kernels.plain import PlainOperations
 from model.engine.cuda.kernels.slot_memory import Counter
 from model.engine.cuda.runner import CudaRunner
 from model.engine.runner import FinishedSequence, StepOutcome
 from model.engine.scheduler import StepPlan
-from model.engine.sequence import Sequence, source_of
+from model.engine.sequence import Sequence
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
 from tests.unit.model.engine.deferred_stream import DeferredStream
@@ -42,7 +43,7 @@ def sequence(
     options: SequenceOptions = NO_OPTIONS,
 ) -> Sequence:
     made = Sequence(
-        source=source_of(source), generation=generation, max_new_tokens=limit, arrived_at=0.0,
+        source=packed_ids(source), generation=generation, max_new_tokens=limit, arrived_at=0.0,
         options=options,
     )  # fmt: skip
     made.slots = slots

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from model.config import GenerationConfig
+from model.decoding.token_ids import packed_ids
 from model.engine.native import c_interface
 from model.engine.native.binding import PRECISIONS, NativeModel, NativeRequest, NativeState
 from model.engine.native.c_interface import Status
-from model.engine.sequence import source_of
 from model.errors import BackendUnavailableError, InvalidRequestError
 from tests.tiny_model import tiny_transformer
 
@@ -24,7 +24,7 @@ GREEDY = GenerationConfig(beam_size=1)
 def request(key: int, *, slots: list[int], steps: int = 20, source_len: int = 5) -> NativeRequest:
     return NativeRequest(
         id=key,
-        source=source_of([*range(4, 3 + source_len), 2]),
+        source=packed_ids([*range(4, 3 + source_len), 2]),
         slots=slots,
         generation=GREEDY if len(slots) == 1 else GenerationConfig(beam_size=len(slots)),
         max_new_tokens=steps,
@@ -137,7 +137,7 @@ def newcomer(
 ) -> NativeRequest:
     generation = GenerationConfig(beam_size=8, num_hypotheses=num_hypotheses)
     return NativeRequest(
-        id=key, source=source_of(source), slots=slots, generation=generation, max_new_tokens=steps
+        id=key, source=packed_ids(source), slots=slots, generation=generation, max_new_tokens=steps
     )
 
 
@@ -177,7 +177,7 @@ def test_an_ngram_longer_than_any_target_bans_nothing(state: NativeState) -> Non
     newcomers = [
         NativeRequest(
             id=key,
-            source=source_of([4, 5, 2]),
+            source=packed_ids([4, 5, 2]),
             slots=[key],
             generation=generation,
             max_new_tokens=30,

@@ -15,10 +15,11 @@ from model.config import GenerationConfig
 from model.decoding.candidates import best_candidates
 from model.decoding.search import BeamSearch
 from model.decoding.sequence_options import SequenceOptions
+from model.decoding.token_ids import packed_ids
 from model.engine.cuda.kernels.operations import Operations
 from model.engine.cuda.kernels.slot_memory import Counter, SlotMemory
 from model.engine.cuda.search_trace import SearchColumns, SearchTraces
-from model.engine.sequence import Sequence, source_of
+from model.engine.sequence import Sequence
 from tests.unit.model.engine.cuda.kernels.arena import arena_config, set_options
 
 VOCABULARY, EOS = 13, 2
@@ -94,7 +95,7 @@ def check(pairs: list[Pair], memory: SlotMemory) -> None:
 def check_ended(pair: Pair, memory: SlotMemory) -> None:
     trace = memory.trace[pair.slots].cpu().numpy()
     sequence = Sequence(
-        source=source_of((EOS,)), generation=pair.generation, options=pair.search.options,
+        source=packed_ids((EOS,)), generation=pair.generation, options=pair.search.options,
         max_new_tokens=1, arrived_at=0.0,
     )  # fmt: skip
     # Beside another one's rows
