@@ -17,8 +17,8 @@ from model.errors import DeadlineExceededError, InvalidRequestError, QueueFullEr
 from model.text.banned_terms import BannedTerms
 from model.text.glossary import Glossary, TermMatch
 from model.text.kept_strings import KeptStrings, kept_spans
+from model.text.known_terms import KnownTerms
 from model.text.languages import Pair
-from model.text.number_terms import NumberTerms
 from model.text.runs import Reading, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.target_prefix import Seam
@@ -56,8 +56,8 @@ class CallOptions:
     text_options: TextOptions
     glossary: Glossary | None
     """The terms that are looked for."""
-    numbers: NumberTerms | None
-    """What finds numbers in words; None: they are not looked for."""
+    known_terms: KnownTerms | None
+    """What finds terms that are in no glossary; None: they are not looked for."""
     num_hypotheses: int
     limit_repeats: bool
     """Whether no translation is a loop."""
@@ -141,7 +141,7 @@ class Preprocessor:
             partial(_segmenter, tokenizer, metadata, max_source_tokens)
         )
         self._encoder = lru_cache(_MOST_PAIRS)(tokenizer.source_encoder)
-        self._numbers = lru_cache(_MOST_PAIRS)(_number_terms)
+        self._known_terms = lru_cache(_MOST_PAIRS)(_known_terms)
         self._glossary = lru_cache(_MOST_GLOSSARIES)(Glossary)
         self._banned_sequences = lru_cache(_MOST_BANNED)(BannedTerms(tokenizer).sequences)
         self._guarded = lru_cache(2)(
@@ -164,7 +164,7 @@ class Preprocessor:
             text_options=text_options,
             glossary=self._glossary(text_options.glossary) if text_options.glossary else None,
             # Of what is given it is not known for which of them it stands.
-            numbers=None if text_options.target_prefix else self._numbers(pair),
+            known_terms=None if text_options.target_prefix else self._known_terms(pair),
             num_hypotheses=generation.num_hypotheses,
             limit_repeats=generation.limit_repeats,
             target=pair.target,
@@ -307,27 +307,27 @@ def _kept_strings(index: int, text: str, options: TextOptions) -> KeptStrings:
 
 def _terms(segment: Segment, cut: CallOptions) -> tuple[TermMatch, ...]:
     """The terms of a segment, outside of what the encoder reads marks for."""
-    if cut.glossary is None and cut.numbers is None:
+    if cut.glossary is None and cut.known_terms is None:
         return ()
     runs = () if segment.reading is None else segment.reading.runs
     taken = [(run.begin, run.end) for run in runs]
     terms = () if cut.glossary is None else cut.glossary.find(segment.text, taken)
-    if cut.numbers is None or not (found := cut.numbers.find(segment.text, taken)):
+    if cut.known_terms is None or not (found := cut.known_terms.find(segment.text, taken)):
         return terms
     own = [(term.begin, term.end) for term in terms]
     banned = tuple(map(str.casefold, cut.text_options.banned_terms))
-    numbers = [
+    known = [
         each
         for each in found
         if not overlapping(own, each.begin, each.end)
         # What nobody asked for must not say what somebody does not want.
         and not any(form.casefold().startswith(banned) for form in each.entry.targets)
     ]
-    return tuple(sorted([*terms, *numbers], key=lambda term: term.begin))
+    return tuple(sorted([*terms, *known], key=lambda term: term.begin))
 
 
-def _number_terms(pair: Pair) -> NumberTerms:
-    return NumberTerms(pair.source, pair.target)
+def _known_terms(pair: Pair) -> KnownTerms:
+    return KnownTerms(pair.source, pair.target)
 
 
 def _segmenter(

@@ -188,6 +188,11 @@ def _own_words(
 
     group = max(groups, key=length)
     first, last = group[0], group[-1]
+    # Signs first: of "red," a word of three letters is left.
+    while first < last and _is_sign(text, said[first]):
+        first += 1
+    while first < last and _is_sign(text, said[last]):
+        last -= 1
     while first < last and _is_small(text, said[first]):
         first += 1
     while first < last and _is_small(text, said[last]):
@@ -209,9 +214,13 @@ def _groups(votes: Sequence[int]) -> list[list[int]]:
 def _is_small(text: str, span: Span) -> bool:
     """Whether it is a sign, or an article and the like."""
     word = text[slice(*span)]
-    if not any(map(str.isalnum, word)):
+    if _is_sign(text, span):
         return True
     return len(word) <= _MOST_LETTERS and (word.islower() or _begins(text, span[0]))
+
+
+def _is_sign(text: str, span: Span) -> bool:
+    return not any(map(str.isalnum, text[slice(*span)]))
 
 
 def _fitting(term: TermMatch, own: str) -> str:

@@ -1,5 +1,5 @@
-"""What a translation must have of numbers and dates besides digits: small numbers in words, Roman
-numerals, days of the week, months, and whether a year is before Christ."""
+"""Terms that are known without a glossary: small numbers in words, Roman numerals, days of the
+week, months, whether a year is before Christ, and names of places."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from model.text.calendar_names import CalendarNames
 from model.text.eras import Eras
 from model.text.glossary import TermMatch
 from model.text.number_words import NumberWords
+from model.text.place_names import PlaceNames
 from model.text.roman_numerals import RomanNumerals
 from model.text.words import Span
 
-__all__ = ["NumberTerms"]
+__all__ = ["KnownTerms"]
 
 
-class NumberTerms:
+class KnownTerms:
     """Finds those of sentences, as terms. Safe to use from several threads.
 
     Args:
@@ -28,6 +29,7 @@ class NumberTerms:
         self._numerals = RomanNumerals(target)
         self._eras = Eras(source, target)
         self._calendar = CalendarNames(source, target)
+        self._places = PlaceNames(source, target)
 
     def find(self, sentence: str, taken: Sequence[Span] = ()) -> tuple[TermMatch, ...]:
         """Those of `sentence` that are surely one, in order.
@@ -41,5 +43,6 @@ class NumberTerms:
             self._numerals.find(sentence, taken)
             + self._eras.find(sentence, taken)
             + self._calendar.find(sentence, taken)
+            + self._places.find(sentence, taken)
         )
         return tuple(sorted([*words, *others], key=lambda term: term.begin)) if others else words
