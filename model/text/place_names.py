@@ -65,8 +65,8 @@ _ALSO = MappingProxyType({
     "de": {
         "142": "asiat", "BY": "wei\xdfr|belar", "CI": "ivor", "DK": "d\xe4n", "FR": "franz",
         "IE": "iri", "MM": "birm", "NL": "holl", "PL": "poln", "Beijing": "beij",
-        "Kyiv": "kyjiw|kyiv", "Munich": "m\xfcnch", "Rome": "r\xf6m", "Tokyo": "tok", "Venice": "venez",
-        "Zurich": "z\xfcrc",
+        "Kyiv": "kyjiw|kyiv", "Munich": "m\xfcnch", "Rome": "r\xf6m", "Tokyo": "tok",
+        "Venice": "venez", "Zurich": "z\xfcrc",
     },
 })  # fmt: skip
 """How else begins what names a place or who lives there, or says which place something is of."""
