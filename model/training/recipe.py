@@ -1,7 +1,8 @@
 """A training recipe: everything that decides what comes out, read from one YAML file.
 
-Text is found in the folder `data.root`; models, relative to the file that names them, or by the
-names of those that come with the project.
+Text is found in the folder `data.root`, or beside the file that names it, if its path begins with
+./; models, relative to the file that names them, or by the names of those that come with the
+project.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class CorpusRecipe:
     """One file of parallel text: `source<TAB>target` lines, plain or .xz or .gz."""
 
     path: str
+    """In `data.root`; one that begins with ./ is relative to the recipe's own file."""
     weight: float = 1.0
     """Share of the file that an epoch draws: 0.5 is half of it, 2 is all of it twice."""
     until_epoch: int | None = None
@@ -49,6 +51,11 @@ class CorpusRecipe:
     """A model directory: the target is what this model makes of the source."""
     drop_least_likely: float = 0.0
     """Share of the pairs to leave out: those that `scorer` finds least likely."""
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others, the same wherever the recipe lies."""
+        return Path(self.path).name if Path(self.path).is_absolute() else self.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,17 +346,25 @@ def _joined(old: Any, new: Any) -> Any:
 
 
 def _with_paths(values: Any, beside: Path) -> Any:
-    """`values` with the directories of the models in them, which are relative to their file."""
+    """`values` with the paths in them that are relative to their file."""
     if isinstance(values, list):
         return [_with_paths(value, beside) for value in values]
     if not isinstance(values, dict):
         return values
     return {
-        name: str(beside / model_directory(value))
-        if name in _MODELS and isinstance(value, str)
+        name: _with_path(name, value, beside)
+        if isinstance(value, str)
         else _with_paths(value, beside)
         for name, value in values.items()
     }
+
+
+def _with_path(name: str, value: str, beside: Path) -> str:
+    if name in _MODELS:
+        return str(beside / model_directory(value))
+    if name == "path" and value.startswith("./"):
+        return str((beside / value).absolute())
+    return value
 
 
 def _build(kind: Any, values: Any, where: str) -> Any:

@@ -126,7 +126,7 @@ def _variations(pairs: list[Pair], corpus: CorpusRecipe, recipe: Recipe) -> list
     varied: list[Pair] = []
     for index, variation in enumerate(recipe.data.variations):
         # The file's name takes part, or the same lines of all files would be chosen.
-        seed = (recipe.training.seed, index, zlib.crc32(corpus.path.encode()))
+        seed = (recipe.training.seed, index, zlib.crc32(corpus.label.encode()))
         count = round(variation.share * len(pairs))
         chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
         varied += vary([pairs[i] for i in chosen], variation.kinds, seed)

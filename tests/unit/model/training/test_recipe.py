@@ -199,6 +199,19 @@ def test_what_another_recipe_names_lies_beside_that_one(tmp_path: Path) -> None:
     assert load_recipe(path).training.initialize_from == str(EMBEDDED["de-en"])
 
 
+def test_text_may_lie_beside_the_recipe_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    write(tmp_path / "far", SMALL.replace("a.tsv", "./own/a.tsv"))
+    path = write(tmp_path, "extends: far/recipe.yaml")
+    [corpus] = load_recipe(path).data.train
+    assert corpus.path == str(tmp_path / "far" / "own" / "a.tsv")
+    # Where a checkout lies does not decide which of its lines are varied.
+    assert corpus.label == "a.tsv"
+    path = write(tmp_path, "extends: far/recipe.yaml\ndata: {train: [{path: own/a.tsv}]}")
+    [corpus] = load_recipe(path).data.train
+    assert corpus.path == corpus.label == "own/a.tsv"
+
+
 def test_variations_of_another_recipe_can_be_left_out(tmp_path: Path) -> None:
     varied = SMALL.replace("data: {", "data: {variations: [{kinds: [typos], share: 0.1}], ")
     (tmp_path / "varied.yaml").write_text(varied)
