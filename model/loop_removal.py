@@ -32,21 +32,20 @@ def without_loops(
         options: what the search for it was bound to.
         texts: of the hypothesis, and of what is made of it.
     """
-    decided = 0
-    while cuts := find_loop(text, texts[hypothesis.token_ids], decided):
-        _, spans = target_spans(texts.tokenizer, hypothesis.token_ids)
+    decided, token_ids = 0, hypothesis.token_ids
+    while cuts := find_loop(text, texts[token_ids], decided):
+        _, spans = target_spans(texts.tokenizer, token_ids)
         ends = [end for _, end in spans]
         if (cut := next((cut for cut in cuts if set(cut) <= set(ends)), None)) is None:
             break
         first, last = (bisect_right(ends, end) for end in cut)
-        phrases = trace(hypothesis.token_ids, options)
+        phrases = trace(token_ids, options)
         if any(span.begin < last and first < span.end for span in phrases):
             break
-        if _begins_banned(
-            hypothesis.token_ids[:first], hypothesis.token_ids[last:], options.banned
-        ):
+        if _begins_banned(token_ids[:first], token_ids[last:], options.banned):
             break
         hypothesis, decided = _without(hypothesis, first, last), cut[0]
+        token_ids = hypothesis.token_ids
     return hypothesis
 
 

@@ -208,7 +208,7 @@ class Postprocessor:
     def _behind_given(self, cut: PreparedText, hypothesis: Hypothesis) -> str:
         """What is given, with the space behind it."""
         given = cut.given
-        if not given or given[-1].isspace() or not hypothesis.token_ids:
+        if not given or given[-1].isspace() or not hypothesis.target:
             return given
         begin = self._tokenizer.surfaces(hypothesis.token_ids[:1])[0][0]
         return given + " " * begin[:1].isspace()

@@ -8,6 +8,7 @@ target must have.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TermPass", "TermSearch"]
 
+_SENTENCE_END = re.compile(r"[.!?\u2026]+(?!\d)")
 _MOST_SCORE_FOR_TERMS = 1.0
 """Most of its score that a hypothesis may be worse than the best one, to be taken for its terms."""
 
@@ -109,6 +111,8 @@ class TermSearch:
         model has said most of itself; and the terms that one lacks which would be shown."""
         terms, found = cut.terms[number], result.hypotheses
         is_first = number not in cut.term_phrases
+        if not is_first and all(term.said is not None for term in terms):
+            found = self._without_afterthoughts(found)
         alone = cut.num_hypotheses == 1
         best = max(found, key=lambda each: each.score)
         if alone and self._num_written(terms, best) == len(terms):
@@ -132,6 +136,13 @@ class TermSearch:
         missing = others[: max(0, cut.num_hypotheses - len(whole))]
         hypotheses = tuple(whole) or tuple(each for _, each in others)
         return result._replace(hypotheses=hypotheses), {n for lost, _ in missing for n in lost}
+
+    def _without_afterthoughts(self, found: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+        """Those that have no more sentences than the first: of a term that the model has no place
+        for, a search makes one of its own, behind the end. Nobody has asked for these terms."""
+        texts = [self._tokenizer.detokenize(each.token_ids) for each in found]
+        ends = [len(_SENTENCE_END.findall(text)) for text in texts]
+        return tuple(each for each, count in zip(found, ends, strict=True) if count <= ends[0])
 
     def _num_written(self, terms: Sequence[TermMatch], hypothesis: Hypothesis) -> int:
         return num_written(terms, self._tokenizer.detokenize(hypothesis.token_ids))

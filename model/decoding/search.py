@@ -51,12 +51,12 @@ class Hypothesis(NamedTuple):
 
     @property
     def token_ids(self) -> tuple[int, ...]:
-        """Those of `target`."""
+        """`target` as numbers; made anew by each call."""
         return unpacked_ids(self.target)
 
     @property
     def num_tokens(self) -> int:
-        """How many these are."""
+        """Tokens of `target`."""
         return len(self.target) // 4
 
 

@@ -99,10 +99,11 @@ def _begin(
     if hypothesis.missed is None:
         return None
     begin, step = hypothesis.missed
-    spans = trace(hypothesis.token_ids, options)
+    token_ids = hypothesis.token_ids
+    spans = trace(token_ids, options)
     span = next((span for span in spans if span.begin == begin), None)
     if span is None:
         return None
-    phrase = hypothesis.token_ids[span.begin : span.end]
+    phrase = token_ids[span.begin : span.end]
     places = options.phrases[span.number].places or options.align_to or range(1)
-    return step, hypothesis.token_ids[:step] + phrase, places.start
+    return step, token_ids[:step] + phrase, places.start

@@ -12,7 +12,7 @@ def packed_ids(token_ids: Iterable[int]) -> bytes:
     """Token ids as the engine passes them on, four bytes each, in the machine's order.
 
     Raises:
-        OverflowError: one of them has more than 32 bits.
+        OverflowError: one of them does not fit into 32 bits with a sign.
     """
     return array("i", token_ids).tobytes()
 

@@ -55,7 +55,7 @@ def pack(
     """All sources, in their order, in batches that fill the largest bucket at most.
 
     Args:
-        sequences: S of them.
+        sequences: S of them, at least one.
         leads: (S,) the first slot of each.
         lengths: (S,) tokens of each.
         buckets: sizes of batches.

@@ -291,9 +291,10 @@ class SearchTraces:
     def _targets(self, ended: _Ended, paths: _Integers | None, given: _Integers) -> list[bytes]:
         """Their tokens, without what is given."""
         tokens, ends = self._tokens_of(ended, paths)
-        row, size = tokens.strides
-        rows = np.arange(0, tokens.nbytes, row)
-        begins, ends = rows + size * given, rows + size * np.maximum(ends, given)
+        row_bytes, token_bytes = tokens.strides
+        rows = np.arange(0, tokens.nbytes, row_bytes)
+        begins = rows + token_bytes * given
+        ends = rows + token_bytes * np.maximum(ends, given)
         flat = tokens.tobytes()
         return [flat[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
 

@@ -164,3 +164,13 @@ def test_a_sign_beside_a_short_word_is_not_what_says_a_term() -> None:
     """Of "red," the word was left out as an article would be, and the comma replaced."""
     source, target = "im alten Rom gleich", "in the old red, next"
     assert place(source, target, [0, 0, 1, 2, 2, 3], ("Rom", "Rome")) == ("in the old Rome, next")
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [("Zypern's north", "Cyprus's north"), ("the north of Zyperns", "the north of Cyprus")],
+)
+def test_a_genitive_of_english_takes_the_place_of_one(target: str, wanted: str) -> None:
+    attended = [0, 1] if target.startswith("Z") else [1, 1, 1, 0]
+    entry = ("Zyperns", "Cyprus", "Cyprus's")
+    assert place("Zyperns Norden", target, attended, entry) == wanted
