@@ -13,7 +13,7 @@ from itertools import chain
 
 from model.text.glossary import LetterCase, TermMatch
 from model.text.language_tags import base_language
-from model.text.words import Span, overlapping
+from model.text.words import Span, capitalized_before, overlapping
 from model.text_options import GlossaryEntry
 
 __all__ = ["CalendarNames"]
@@ -33,9 +33,6 @@ _OTHER_NAMES = {
 }
 _TARGETS = frozenset(("en", "de", "pt", "fr", "es", "it", "nl", "sv", "da", "nb", "no"))
 """Languages in which these names have one form, about."""
-_MOST_BEFORE = 24
-"""Characters before a day that say whether it is one."""
-_WORD_BEFORE = re.compile(r"(\w+)[ \xa0]\Z")
 _BEFORE_DAY = {
     "en": re.compile(
         r"after|and|any|before|between|by|each|early|every|for|from|is|last|late|next|of|on|one|or"
@@ -111,11 +108,8 @@ class CalendarNames:
 
     def _is_day(self, match: re.Match[str]) -> bool:
         """Whether no capital stands before it that makes a name of both."""
-        begin = match.start()
-        word = _WORD_BEFORE.search(match.string, max(0, begin - _MOST_BEFORE), begin)
-        if word is None or not word[1][0].isupper():
-            return True
-        return _BEFORE_DAY[self._source].fullmatch(word[1]) is not None
+        word = capitalized_before(match.string, match.start())
+        return word is None or _BEFORE_DAY[self._source].fullmatch(word) is not None
 
 
 _Term = tuple[str, tuple[GlossaryEntry, re.Pattern[str]]]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from model.text.glossary import LetterCase, TermMatch
 from model.text.language_tags import base_language
 from model.text.place_spellings import forms, names_by_place, said_by
-from model.text.words import Span, overlapping
+from model.text.words import Span, capitalized_before, overlapping
 from model.text_options import GlossaryEntry
 
 __all__ = ["PlaceNames"]
@@ -29,8 +29,6 @@ _AMBIGUOUS = MappingProxyType({
     "de": frozenset(),
 })  # fmt: skip
 """Names of people, animals, clothes, states of the USA, and towns of Spain as well."""
-_MOST_BEFORE = 24
-_WORD_BEFORE = re.compile(r"(\w+)[ \xa0]\Z")
 _MAY_STAND_BEFORE = MappingProxyType({
     "en": re.compile(
         r"about|across|after|all|although|and|are|around|as|at|because|before|between|both|but|by"
@@ -114,10 +112,8 @@ class PlaceNames:
         """Whether no capital stands before what begins there that makes a name of both."""
         if term.genitive:
             return True  # behind a noun of German: die Hauptstadt Kasachstans
-        word = _WORD_BEFORE.search(sentence, max(0, begin - _MOST_BEFORE), begin)
-        if word is None or not word[1][0].isupper():
-            return True
-        return _MAY_STAND_BEFORE[self._source].fullmatch(word[1]) is not None
+        word = capitalized_before(sentence, begin)
+        return word is None or _MAY_STAND_BEFORE[self._source].fullmatch(word) is not None
 
 
 class _Term(NamedTuple):

@@ -229,9 +229,9 @@ def _fitting(term: TermMatch, own: str) -> str:
 
     def likeness(form: str) -> int:
         other = folded(form)[0]
-        length = 0
         if ("'" in own) != ("'" in other):  # -'s is another ending than -s
-            return length
+            return 0
+        length = 0
         while length < min(len(own), len(other)) and own[-1 - length] == other[-1 - length]:
             length += 1
         return length

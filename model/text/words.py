@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 __all__ = [
     "WITHOUT_SPACES",
     "Span",
+    "capitalized_before",
     "each_word",
     "overlapping",
     "with_letters_for_marks",
@@ -19,6 +20,8 @@ __all__ = [
 Span = tuple[int, int]
 """Where something begins and ends in a text, in code points; the end is behind the last."""
 
+_MOST_BEFORE = 24
+_WORD_BEFORE = re.compile(r"(\w+)[ \xa0]\Z")
 _STAND_IN = "a"
 _WITHIN_WORDS = "\xad\u200c\u200d"
 """A soft hyphen, and what keeps letters apart (in Persian above all) or joins them."""
@@ -55,6 +58,12 @@ def words(
 def each_word(text: str) -> Iterator[Span]:
     """`words`, as they are found."""
     return _words_within(text, 0, len(text), frozenset())
+
+
+def capitalized_before(text: str, begin: int) -> str | None:
+    """The word that ends a space before `begin`, if it begins with a capital; else None."""
+    word = _WORD_BEFORE.search(text, max(0, begin - _MOST_BEFORE), begin)
+    return word[1] if word is not None and word[1][0].isupper() else None
 
 
 def overlapping(spans: Sequence[Span], begin: int, end: int) -> range:

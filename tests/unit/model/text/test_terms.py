@@ -161,7 +161,7 @@ def test_what_says_a_term_otherwise_stays() -> None:
 
 
 def test_a_sign_beside_a_short_word_is_not_what_says_a_term() -> None:
-    """Of "red," the word was left out as an article would be, and the comma replaced."""
+    """The word of "red," was left out as an article would be, and the comma replaced."""
     source, target = "im alten Rom gleich", "in the old red, next"
     assert place(source, target, [0, 0, 1, 2, 2, 3], ("Rom", "Rome")) == ("in the old Rome, next")
 
