@@ -170,8 +170,11 @@ class Engine:
         """What its host should log once: see `Runner.notes`."""
         self.max_beam_size = min(runner.max_slots for runner in runners)
         self._max_slots = sum(runner.max_slots for runner in runners)
-        self._changed = threading.Condition()
-        # Below: shared between threads, guarded by `_changed`, as are the workers' schedulers.
+        # Taken by itself, and never by the condition, whose functions are Python's: a Ctrl-C that
+        # came within them would leave it locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        # Below: shared between threads, guarded by `_lock`, as are the workers' schedulers.
         self._waiting = WaitingQueue(config.max_waiting, batch_share=config.batch_share)
         self._queue_wait = QueueWaitEstimator()
         self._service_time = ServiceTimeEstimator(len(runners))
@@ -270,7 +273,7 @@ class Engine:
             priority=priority,
             now=now,
         )
-        with self._changed:
+        with self._lock:
             seconds_left = None
             if deadline is not None and not admitted:
                 seconds_left = max(0.0, deadline - now)
@@ -282,14 +285,14 @@ class Engine:
 
         Those that are done already stay done; the others fail with RequestCancelledError.
         """
-        with self._changed:
+        with self._lock:
             cancelled = [future for future in futures if self._take_out(future)]
         for future in cancelled:
             future.set_exception(RequestCancelledError("the request was cancelled"))
 
     def stats(self) -> EngineStats:
         """How full the engine is."""
-        with self._changed:
+        with self._lock:
             schedulers = [worker.scheduler for worker in self._workers]
             return EngineStats(
                 running=sum(len(scheduler.running) for scheduler in schedulers),
@@ -309,7 +312,7 @@ class Engine:
 
     def drain_steps(self) -> list[StepStats]:
         """The calls of the runners since the last call, oldest first; at most the last 10,000."""
-        with self._changed:
+        with self._lock:
             stats = list(self._step_stats)
             self._step_stats.clear()
         return stats
@@ -317,7 +320,7 @@ class Engine:
     def trace(self, on: bool) -> None:
         """Begins to take note of what happens in the running batch, or ends it; both may come
         again."""
-        with self._changed:
+        with self._lock:
             if not on:
                 self._trace = None
             elif self._trace is None:
@@ -329,12 +332,12 @@ class Engine:
     def take_trace(self) -> BatchRecord | None:
         """What has happened in the running batch since the last call: the last 1,024 calls of the
         runners; None if that is nothing, or not taken note of."""
-        with self._changed:
+        with self._lock:
             return None if self._trace is None else self._trace.take(time.monotonic())
 
     def reset_statistics(self) -> None:
         """Forgets what was counted until now, but not how fast it went."""
-        with self._changed:
+        with self._lock:
             self._step_stats.clear()
             self._queue_wait = QueueWaitEstimator()
             self._submitted_source_tokens = self._admitted_source_tokens = 0
@@ -356,7 +359,7 @@ class Engine:
         except BaseException as error:  # whatever it was, nobody may wait for ever
             self._stop(error)
         finally:
-            with self._changed:
+            with self._lock:
                 worker.executing = False  # so that nobody interrupts a closed runner
             worker.runner.close()
 
@@ -364,7 +367,7 @@ class Engine:
         """Sleeps while there is nothing to do; None when the engine has stopped."""
         while True:
             notified = True
-            with self._changed:
+            with self._lock:
                 now = time.monotonic()
                 expired = [
                     sequence.future
@@ -444,7 +447,7 @@ class Engine:
 
     def _deliver(self, worker: _Worker, plan: StepPlan, outcome: StepOutcome) -> None:
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
             self._note_speed(worker, plan, outcome)
             worker.executing = False
             worker.scheduler.executed(
@@ -481,7 +484,7 @@ class Engine:
         try:
             found = results.wait()
             now = time.monotonic()
-            with self._changed:
+            with self._lock:
                 finished = self._completed(*found, now)
             _settle(finished, now)
         except BaseException as error:  # as in `_work`
@@ -580,7 +583,7 @@ class Engine:
 
     def _stop(self, fatal: BaseException | None) -> None:
         """Has all workers end, and answers everybody who waits. More than once is harmless."""
-        with self._changed:
+        with self._lock:
             if not self._stopping:
                 self._fatal = fatal
             self._stopping = True

@@ -121,9 +121,11 @@ def wait(futures: Collection[ResultFuture[Any]], timeout: float | None = None) -
     """Blocks until all futures have a result or one has an error; False after `timeout` seconds."""
     if all(future._done for future in futures):
         return True
-    settled = threading.Event()
-    countdown = _counted_down(futures, settled.set)
-    if countdown is None or settled.wait(timeout):
+    # Not an event: a Ctrl-C within it may leave its lock to nobody, and who sets it would wait.
+    unsettled = threading.Lock()
+    unsettled.acquire()
+    countdown = _counted_down(futures, unsettled.release)
+    if countdown is None or unsettled.acquire(timeout=-1 if timeout is None else timeout):
         return True
     with _LOCK:  # or whoever asks again and again would be told as often
         for future in futures:

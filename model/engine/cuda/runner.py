@@ -8,7 +8,6 @@ changes. What its search has left behind is copied meanwhile, and looked at by w
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -183,7 +182,7 @@ class CudaRunner:
         them out together costs little more than to take out one."""
         self._num_told: dict[Sequence, int] = {}
         """Tokens of which it has been told that they are decided, of those who ask."""
-        self._interrupted = threading.Event()
+        self._interrupted = False
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
         self._capture(
             {(num_beams, False, False) for num_beams in beams}
@@ -204,7 +203,7 @@ class CudaRunner:
             self._queue_step(outcome, is_last=outcome.steps + 1 == plan.max_steps)
             if len(self._in_flight) >= _MAX_IN_FLIGHT:
                 freed += self._collect(self._in_flight.popleft(), outcome)
-            if freed >= plan.freed_rows or self._interrupted.is_set():
+            if freed >= plan.freed_rows or self._interrupted:
                 break
         if self._ended:
             # Before anybody else is given the slots.
@@ -214,12 +213,12 @@ class CudaRunner:
         if not self._num_running:
             # What is still in flight concerns nobody.
             self._in_flight.clear()
-        self._interrupted.clear()
+        self._interrupted = False
         return outcome
 
     def interrupt(self) -> None:
         """See `Runner`."""
-        self._interrupted.set()
+        self._interrupted = True
 
     def release_memory(self) -> None:
         """Keeps it all: see `Runner`."""

@@ -2,9 +2,12 @@
 
 import math
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 
 import pytest
 import torch
@@ -820,3 +823,48 @@ def test_nobody_is_admitted_before_they_came(start: Open, monkeypatch: pytest.Mo
     assert first.result(timeout=60).queue_seconds >= 0
     until(lambda: late)
     assert late[0].result(timeout=60).queue_seconds >= 0
+
+
+# --- Ctrl-C
+
+
+class _Interruption:
+    """Raises KeyboardInterrupt at the nth place of this thread where the interpreter may run a
+    signal's handler: where a function of Python begins, and behind each call."""
+
+    def __init__(self, nth: int) -> None:
+        self._left = nth
+        self.came = False
+
+    def __enter__(self) -> None:
+        sys.setprofile(self._count)
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _count(self, _frame: object, event: str, _called: object) -> None:
+        if event in ("call", "return", "c_return"):
+            self._left -= 1
+            if self._left == 0:
+                self.came = True
+                raise KeyboardInterrupt
+
+
+# Within a generator that is thrown away, the interpreter reports an interruption, and goes on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_ends_wherever_a_ctrl_c_comes() -> None:
+    """Whatever lock the interrupted thread had is free again: nobody else waits for it."""
+    for nth in count(1):
+        engine = Engine(tiny_transformer(), EngineConfig(), runners=[FakeRunner(4, gated=False)])
+        interruption = _Interruption(nth)
+        with suppress(KeyboardInterrupt), interruption:
+            futures = engine.submit([source(), source(6)], GREEDY)
+            wait(futures)
+            engine.cancel(futures)
+        closing = threading.Thread(target=engine.close, daemon=True)
+        closing.start()
+        closing.join(30)
+        assert not closing.is_alive(), f"interrupted at place {nth}"
+        if not interruption.came:
+            break
+    assert nth > 50

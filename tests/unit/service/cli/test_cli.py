@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -412,15 +413,22 @@ def test_train_hands_over_what_was_given(
     ]
 
 
-def _start(*arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+@contextmanager
+def _started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command with pipes; killed if it runs at the end."""
+    process = subprocess.Popen(
         [sys.executable, "-c", _MAIN_IN_FRONT, *arguments],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        **streams,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_letters_beyond_ascii_in_a_locale_without_them(model: Path, tmp_path: Path) -> None:
@@ -467,11 +475,8 @@ _MANY_LINES = b"The red house.\n" * 1100
 @pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
 def test_ctrl_c_ends_quietly(model: Path, inherited: signal.Handlers) -> None:
     ours = signal.signal(signal.SIGINT, inherited)
-    try:
-        started = _start("translate", "--model", str(model), stdin=subprocess.PIPE)
-    finally:
+    with _started("translate", "--model", str(model)) as process:
         signal.signal(signal.SIGINT, ours)
-    with started as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(_MANY_LINES)
@@ -484,7 +489,7 @@ def test_ctrl_c_ends_quietly(model: Path, inherited: signal.Handlers) -> None:
 
 
 def test_a_reader_that_has_gone_ends_it_quietly(model: Path) -> None:
-    with _start("translate", "--model", str(model), stdin=subprocess.PIPE) as process:
+    with _started("translate", "--model", str(model)) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
