@@ -1,8 +1,8 @@
 """`python -m loadtests.gpu.host`: what the host allows, beside a device that takes no time.
 
 Sentences go through the CUDA runner, alone and inside an engine, while `PlannedSearches` plays the
-device. What playing it costs is not counted. With `--step-us` it takes its time, and the share of
-the time is told in which it had work.
+device. What playing it costs is not counted, nor do clocks go on meanwhile. With `--step-us` it
+takes its time, and the share of the time is told in which it had work.
 """
 
 from __future__ import annotations
@@ -139,10 +139,10 @@ def _measured(stream: ImmediateStream) -> Iterator[list[Any]]:
     gc.freeze()  # as replicas do when they have loaded a model, and this as well
     gc.set_threshold(_COLLECT_AFTER_OBJECTS)
     stream.reset()
-    began, cpu_began = time.perf_counter(), time.process_time()
+    began, cpu_began = stream.now(), time.process_time()
     yield figures
     figures.append(time.process_time() - cpu_began - stream.cpu_seconds)
-    figures.append(time.perf_counter() - began)
+    figures.append(stream.now() - began)
     figures.append(stream.busy_share)
     figures.append(stream.num_steps)
 

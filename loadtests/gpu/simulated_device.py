@@ -22,14 +22,12 @@ __all__ = ["ImmediateStream", "PlannedSearches"]
 
 
 class _PassedMark:
-    def __init__(self, at: float) -> None:
+    def __init__(self, at: float, now: Callable[[], float]) -> None:
         self.at = at
-
-    def passed(self) -> bool:
-        return self.at <= time.perf_counter()
+        self._now = now
 
     def wait(self) -> None:
-        while (left := self.at - time.perf_counter()) > 0:
+        while (left := self.at - self._now()) > 0:
             time.sleep(left)
 
     def seconds_since(self, earlier: Mark) -> float:
@@ -55,25 +53,30 @@ class ImmediateStream:
         """Decode steps since then."""
         self.cpu_seconds = 0.0
         """That computing took this process, and gathering rows, which on a device it would not."""
-        self._began = self._free_at = time.perf_counter()
+        self._began = self._free_at = self.now()
         self._call_seconds = call_seconds
         self._free_bytes = free_bytes
 
+    def now(self) -> float:
+        """Seconds on a clock that stands still while a device is played, which takes this process
+        time that a device would not take it."""
+        return time.perf_counter() - self.cpu_seconds
+
     def reset(self) -> None:
         """Forgets what was counted."""
-        self._began = self._free_at = time.perf_counter()
         self.busy_seconds = self.cpu_seconds = 0.0
         self.num_steps = 0
+        self._began = self._free_at = self.now()
 
     @property
     def busy_share(self) -> float:
         """The part of the time from `reset` to the end of what is queued in which it worked."""
-        ends = max(self._free_at, time.perf_counter())
+        ends = max(self._free_at, self.now())
         return self.busy_seconds / (ends - self._began)
 
     def occupy(self, seconds: float) -> None:
         """What is queued now takes the device so long."""
-        self._free_at = max(self._free_at, time.perf_counter()) + seconds
+        self._free_at = max(self._free_at, self.now()) + seconds
         self.busy_seconds += seconds
 
     def run(self, work: Callable[[], None]) -> None:
@@ -95,14 +98,14 @@ class ImmediateStream:
 
     def mark(self) -> Mark:
         self._call()
-        return _PassedMark(max(self._free_at, time.perf_counter()))
+        return _PassedMark(max(self._free_at, self.now()), self.now)
 
     def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
         self._call()
         began = time.thread_time()
         fetched = table[torch.from_numpy(rows)]
         self.cpu_seconds += time.thread_time() - began
-        return fetched, _PassedMark(time.perf_counter())
+        return fetched, _PassedMark(self.now(), self.now)
 
     def settle(self) -> None:
         self.mark().wait()

@@ -39,6 +39,7 @@ from model.engine.cuda.kernels.slot_memory import (
 from model.engine.cuda.lexical import HostConstraints, HostSearch
 from model.engine.cuda.packing import PackedSources, buckets_for_sources, max_blocks, pack
 from model.engine.cuda.program import DeviceProgram
+from model.engine.cuda.queue_depth import QueueDepth
 from model.engine.cuda.results import DoneSearches, FetchedResults
 from model.engine.cuda.search_trace import SearchColumns, SearchTraces
 from model.engine.cuda.stream import CudaStream, DeviceStream, Mark
@@ -49,10 +50,6 @@ from model.errors import BackendUnavailableError
 from model.network.transformer import Transformer
 
 __all__ = ["CudaRunner"]
-
-_MAX_IN_FLIGHT = 3
-"""Steps queued and not yet looked at. With two, the device works while the host reads; with three
-it does so even if the host is late by a step, as when another thread has the interpreter."""
 
 _USUAL_BEAMS = (1, GenerationConfig().beam_size)
 """Searches whose graphs are captured in advance; others are when they come for the first time."""
@@ -106,6 +103,8 @@ class _Step:
     """For who asks for what is decided."""
     began: Mark
     ended: Mark
+    previous_end: Mark | None
+    """Of the step before it, if that one was in flight still."""
 
 
 class CudaRunner:
@@ -174,6 +173,8 @@ class CudaRunner:
         self._last_ticket = 0
         self._columns = SearchColumns.by_lead(self.max_slots)
         self._in_flight: deque[_Step] = deque()
+        """Steps queued and not yet looked at."""
+        self._depth = QueueDepth()
         self._admissions: list[_Admission] = []
         self._num_running = 0
         self._ended: dict[DecodeGroup, list[tuple[NDArray[np.int32], NDArray[np.int32]]]] = {}
@@ -201,7 +202,7 @@ class CudaRunner:
         freed = 0
         while self._num_running and outcome.steps < plan.max_steps:
             self._queue_step(outcome, is_last=outcome.steps + 1 == plan.max_steps)
-            if len(self._in_flight) >= _MAX_IN_FLIGHT:
+            while len(self._in_flight) >= self._depth.steps:
                 freed += self._collect(self._in_flight.popleft(), outcome)
             if freed >= plan.freed_rows or self._interrupted:
                 break
@@ -300,11 +301,12 @@ class CudaRunner:
 
     def _admit(self, newcomers: tuple[Sequence, ...]) -> None:
         """Queued behind the steps in flight, which may still work on the slots' last owners."""
-        began = self._stream.mark()
         leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int32)
         lengths = np.array([sequence.source_len for sequence in newcomers], dtype=np.int32)
         pad_id = self.model_config.eos_id
-        for batch in pack(newcomers, leads, lengths, self._source_buckets, pad_id):
+        batches = list(pack(newcomers, leads, lengths, self._source_buckets, pad_id))
+        began = self._stream.mark()
+        for batch in batches:
             self._encode(batch)
         self._begin_searches(newcomers, leads, lengths)
         self._admissions.append(
@@ -413,9 +415,8 @@ class CudaRunner:
             self._stream.run(partial(_write_rows, self._memory.allowed, index, values))
 
     def _queue_step(self, outcome: StepOutcome, *, is_last: bool) -> None:
-        # Where the device goes from one step to the next, the end of one is the other's beginning.
-        follows = self._in_flight and not self._admissions
-        began = self._in_flight[-1].ended if follows else self._stream.mark()
+        previous_end = self._in_flight[-1].ended if self._in_flight else None
+        began = self._stream.mark()
         groups = []
         for group in self._decode_groups.values():
             if len(group):
@@ -429,6 +430,7 @@ class CudaRunner:
                 told=told,
                 began=began,
                 ended=self._stream.mark(),
+                previous_end=previous_end,
             )
         )
         self._admissions = []
@@ -483,6 +485,7 @@ class CudaRunner:
         step.ended.wait()
         now = time.monotonic()
         outcome.decode_seconds += step.ended.seconds_since(step.began)
+        self._note_idleness(step)
         for admission in step.admissions:
             seconds = admission.ended.seconds_since(admission.began)
             outcome.encode_seconds += seconds
@@ -509,6 +512,12 @@ class CudaRunner:
         for told in step.told or ():
             self._tell(told, outcome)
         return freed
+
+    def _note_idleness(self, step: _Step) -> None:
+        began = step.admissions[0].began if step.admissions else step.began
+        idle_seconds = began.seconds_since(step.previous_end) if step.previous_end else 0.0
+        busy_seconds = step.ended.seconds_since(began)
+        self._depth.note(idle_seconds=idle_seconds, busy_seconds=busy_seconds)
 
     def _finish(
         self, group: DecodeGroup, parts: list[tuple[NDArray[np.int32], NDArray[np.int32]]]

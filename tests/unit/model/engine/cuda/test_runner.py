@@ -175,6 +175,10 @@ class _CountingStream(DeferredStream):
     def _tick(self) -> None:
         self._now += 1.0
 
+    def idle(self, seconds: float) -> None:
+        """Nothing is done for so long."""
+        self._now += seconds
+
     def _passed_at(self) -> float:
         return self._now
 
@@ -186,6 +190,34 @@ def test_rows_are_those_of_the_steps_whose_seconds_are_known() -> None:
     for given in (newcomers, (), ()):
         outcome = runner.execute(plan(*given, max_steps=5))
         assert outcome.rows == 2 * outcome.decode_seconds > 0
+
+
+def test_a_device_that_had_nothing_to_do_between_two_plans_is_given_more_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = _CountingStream()
+    runner = make_runner(stream=stream)
+    noted: list[tuple[float, float]] = []
+
+    def note(*, idle_seconds: float, busy_seconds: float) -> None:
+        noted.append((idle_seconds, busy_seconds))
+
+    monkeypatch.setattr(runner._depth, "note", note)
+    for newcomers in ((sequence([0], limit=40),), (sequence([1], limit=40),), ()):
+        runner.execute(plan(*newcomers, max_steps=5))
+        stream.settle()
+        stream.idle(100.0)
+    # Each looks at two steps fewer than it queues, and at those of the plan before. Encoding is a
+    # second, as a step is.
+    plans = [(0.0, 2.0)] + [(0.0, 1.0)] * 4, [(100.0, 2.0)] + [(0.0, 1.0)] * 4
+    assert noted == [*plans[0], *plans[1], (100.0, 1.0), (0.0, 1.0), (0.0, 1.0)]
+    noted.clear()
+    runner._depth.steps = 8
+    runner.execute(plan(max_steps=5))
+    assert noted == []
+    runner._depth.steps = 2
+    runner.execute(plan(max_steps=1))
+    assert len(noted) == 7
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
