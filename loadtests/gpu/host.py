@@ -1,8 +1,8 @@
 """`python -m loadtests.gpu.host`: what the host allows, beside a device that takes no time.
 
 Sentences go through the CUDA runner, alone and inside an engine, while `PlannedSearches` plays the
-device. What playing it costs is not counted, nor do clocks go on meanwhile. With `--step-us` it
-takes its time, and the share of the time is told in which it had work.
+device. What playing it costs is not counted, on the clock neither. With `--step-us` it takes its
+time, and the share of the time is told in which it had work.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Load:
     step_seconds: float = 0.0
     token_seconds: float = 0.0
     call_seconds: float = 0.0
+    mark_seconds: float = 0.0
 
 
 class HostFigures(NamedTuple):
@@ -154,7 +155,7 @@ def _transformer() -> Transformer:
 
 
 def _runner(load: Load) -> tuple[CudaRunner, ImmediateStream]:
-    stream = ImmediateStream(call_seconds=load.call_seconds)
+    stream = ImmediateStream(call_seconds=load.call_seconds, mark_seconds=load.mark_seconds)
     runner = CudaRunner(
         _transformer(),
         device=stream.device,
@@ -195,6 +196,7 @@ def main() -> int:
     parser.add_argument("--step-us", type=float, default=0.0, help="of the device, for each step")
     parser.add_argument("--token-ns", type=float, default=0.0, help="for each token it encodes")
     parser.add_argument("--call-us", type=float, default=0.0, help="of the host, for each call")
+    parser.add_argument("--mark-us", type=float, default=0.0, help="of the device, for each mark")
     parser.add_argument("--beams", type=int, nargs="*", default=[1, 4])
     parser.add_argument("--rounds", type=int, default=3, help="the best one counts")
     arguments = parser.parse_args()
@@ -208,6 +210,7 @@ def main() -> int:
             step_seconds=arguments.step_us * 1e-6,
             token_seconds=arguments.token_ns * 1e-9,
             call_seconds=arguments.call_us * 1e-6,
+            mark_seconds=arguments.mark_us * 1e-6,
         )
         for name, measure in (("runner", measure_runner), ("engine", measure_engine)):
             rounds = [measure(load) for _ in range(arguments.rounds)]

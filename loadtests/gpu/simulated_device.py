@@ -42,10 +42,13 @@ class ImmediateStream:
 
     Args:
         call_seconds: what each call takes the host, as that of a driver does.
+        mark_seconds: what each mark takes the device.
         free_bytes: what the device claims to have.
     """
 
-    def __init__(self, *, call_seconds: float = 0.0, free_bytes: int = 2**40) -> None:
+    def __init__(
+        self, *, call_seconds: float = 0.0, mark_seconds: float = 0.0, free_bytes: int = 2**40
+    ) -> None:
         self.device = torch.device("cpu")
         self.busy_seconds = 0.0
         """Seconds of work of the simulated device since `reset`."""
@@ -55,11 +58,12 @@ class ImmediateStream:
         """That computing took this process, and gathering rows, which on a device it would not."""
         self._began = self._free_at = self.now()
         self._call_seconds = call_seconds
+        self._mark_seconds = mark_seconds
         self._free_bytes = free_bytes
 
     def now(self) -> float:
-        """Seconds on a clock that stands still while a device is played, which takes this process
-        time that a device would not take it."""
+        """Seconds on a clock from which the CPU time is taken that playing a device takes this
+        process, and that a device would not take it. Other threads may work meanwhile."""
         return time.perf_counter() - self.cpu_seconds
 
     def reset(self) -> None:
@@ -98,7 +102,8 @@ class ImmediateStream:
 
     def mark(self) -> Mark:
         self._call()
-        return _PassedMark(max(self._free_at, self.now()), self.now)
+        self._free_at = max(self._free_at, self.now()) + self._mark_seconds
+        return _PassedMark(self._free_at, self.now)
 
     def fetch(self, table: Tensor, rows: NDArray[np.int64]) -> tuple[Tensor, Mark]:
         self._call()
@@ -160,8 +165,9 @@ class PlannedSearches:
         """Takes its time, and nothing else."""
         began = time.thread_time()
         count = int(np.count_nonzero(tokens[1].numpy() >= 0))
-        self._stream.occupy(count * self._token_seconds)
+        # First, for the clock is read then.
         self._stream.cpu_seconds += time.thread_time() - began
+        self._stream.occupy(count * self._token_seconds)
 
     def step(self, rows: Tensor, flags: Tensor, **options: Any) -> None:
         """Each search has one token more, and the last one at its limit."""
@@ -180,6 +186,6 @@ class PlannedSearches:
         self._lengths[ended] = limit[ends][:, None, None]
         done = ends | ~running
         flags.numpy()[:] = np.where(done, 1 + counters[Counter.ENDED, leads], 0)
+        self._stream.cpu_seconds += time.thread_time() - began
         self._stream.occupy(self._step_seconds)
         self._stream.num_steps += 1
-        self._stream.cpu_seconds += time.thread_time() - began

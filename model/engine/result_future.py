@@ -125,7 +125,7 @@ def wait(futures: Collection[ResultFuture[Any]], timeout: float | None = None) -
     unsettled = threading.Lock()
     unsettled.acquire()
     countdown = _counted_down(futures, unsettled.release)
-    if countdown is None or unsettled.acquire(timeout=-1 if timeout is None else timeout):
+    if countdown is None or unsettled.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
         return True
     with _LOCK:  # or whoever asks again and again would be told as often
         for future in futures:

@@ -69,6 +69,7 @@ class StepOutcome:
     """Hypotheses decoded, summed over the steps."""
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
+    """What the steps whose rows are told took, with the pauses of a device between them."""
 
 
 class Runner(Protocol):

@@ -154,7 +154,7 @@ class Scheduler:
     def executed(self, num_steps: int, seconds: float) -> None:
         """Takes note of how many steps the last plan took, and how long that was."""
         self._num_steps += num_steps
-        if num_steps:
+        if num_steps and seconds:  # a runner that looks at steps later may not know any yet
             self._step_seconds = seconds / num_steps
         self._time.end(seconds)
 

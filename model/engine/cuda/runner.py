@@ -104,7 +104,7 @@ class _Step:
     began: Mark
     ended: Mark
     previous_end: Mark | None
-    """Of the step before it, if that one was in flight still."""
+    """The end of the step before it, if that one was in flight still."""
 
 
 class CudaRunner:
@@ -183,6 +183,7 @@ class CudaRunner:
         them out together costs little more than to take out one."""
         self._num_told: dict[Sequence, int] = {}
         """Tokens of which it has been told that they are decided, of those who ask."""
+        # No event: who sets that may be interrupted within it, and leave it locked.
         self._interrupted = False
         self._encoders: dict[int, tuple[Tensor, Callable[[], None]]] = {}
         self._capture(
@@ -304,6 +305,7 @@ class CudaRunner:
         leads = np.array([sequence.slots[0] for sequence in newcomers], dtype=np.int32)
         lengths = np.array([sequence.source_len for sequence in newcomers], dtype=np.int32)
         pad_id = self.model_config.eos_id
+        # Before the mark: while sources are packed, the device may have nothing to do.
         batches = list(pack(newcomers, leads, lengths, self._source_buckets, pad_id))
         began = self._stream.mark()
         for batch in batches:
@@ -484,7 +486,9 @@ class CudaRunner:
         """Waits for a step, and for what has finished in it; returns how many slots that frees."""
         step.ended.wait()
         now = time.monotonic()
-        outcome.decode_seconds += step.ended.seconds_since(step.began)
+        # Who waits for tokens waits as well while the device has nothing to do.
+        since = step.began if step.admissions else step.previous_end or step.began
+        outcome.decode_seconds += step.ended.seconds_since(since)
         self._note_idleness(step)
         for admission in step.admissions:
             seconds = admission.ended.seconds_since(admission.began)
@@ -514,6 +518,8 @@ class CudaRunner:
         return freed
 
     def _note_idleness(self, step: _Step) -> None:
+        if any(each.group.lexical for each in step.groups):
+            return  # the host waits for the device within it, however many are queued
         began = step.admissions[0].began if step.admissions else step.began
         idle_seconds = began.seconds_since(step.previous_end) if step.previous_end else 0.0
         busy_seconds = step.ended.seconds_since(began)

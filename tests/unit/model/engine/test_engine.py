@@ -861,6 +861,8 @@ def test_it_ends_wherever_a_ctrl_c_comes() -> None:
             futures = engine.submit([source(), source(6)], GREEDY)
             wait(futures)
             engine.cancel(futures)
+            engine.stats()
+            engine.close()
         closing = threading.Thread(target=engine.close, daemon=True)
         closing.start()
         closing.join(30)

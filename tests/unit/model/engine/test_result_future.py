@@ -87,13 +87,15 @@ def test_whoever_waits_goes_on_when_it_is_settled_elsewhere() -> None:
         assert waiting.result(60) == 5
 
 
-def test_time_is_over_when_nothing_comes() -> None:
+@pytest.mark.parametrize("timeout", [0, -1, -0.5])
+def test_time_is_over_when_nothing_comes(timeout: float) -> None:
+    """Also if it was over before."""
     future: ResultFuture[int] = ResultFuture()
     with pytest.raises(TimeoutError):
-        future.result(0)
+        future.result(timeout)
     with pytest.raises(TimeoutError):
-        future.exception(0)
-    assert not wait([future], timeout=0)  # type: ignore[list-item]
+        future.exception(timeout)
+    assert not wait([future], timeout=timeout)  # type: ignore[list-item]
 
 
 def test_many_are_waited_for_until_all_have_results_or_one_has_an_error() -> None:

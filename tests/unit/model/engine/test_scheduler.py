@@ -492,3 +492,17 @@ def test_plans_are_short_while_somebody_wants_to_hear_of_tokens() -> None:
     assert plan is not None
     assert steps == [MAX_STEPS, 2, 2, 2]
     assert plan.max_steps == MAX_STEPS
+
+
+def test_a_plan_of_which_no_step_has_been_looked_at_says_nothing_of_how_long_one_takes() -> None:
+    desk = Desk()
+    told = make()
+    told.on_decided = print
+    desk.add(told)
+    steps = []
+    for seconds in (0.008, 0.0, 0.008):
+        plan = desk.plan()
+        assert plan is not None
+        steps.append(plan.max_steps)
+        desk.schedulers[0].executed(4, seconds)
+    assert steps == [5, 2, 2]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -474,9 +474,12 @@ _MANY_LINES = b"The red house.\n" * 1100
 
 @pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
 def test_ctrl_c_ends_quietly(model: Path, inherited: signal.Handlers) -> None:
-    ours = signal.signal(signal.SIGINT, inherited)
-    with _started("translate", "--model", str(model)) as process:
-        signal.signal(signal.SIGINT, ours)
+    with ExitStack() as cleanup:
+        ours = signal.signal(signal.SIGINT, inherited)
+        try:
+            process = cleanup.enter_context(_started("translate", "--model", str(model)))
+        finally:
+            signal.signal(signal.SIGINT, ours)
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(_MANY_LINES)

@@ -192,7 +192,36 @@ def test_rows_are_those_of_the_steps_whose_seconds_are_known() -> None:
         assert outcome.rows == 2 * outcome.decode_seconds > 0
 
 
-def test_a_device_that_had_nothing_to_do_between_two_plans_is_given_more_steps(
+def test_seconds_of_steps_are_those_that_who_waits_for_tokens_waits() -> None:
+    """With what the device waited for its host, but for encoding."""
+    stream = _CountingStream()
+    runner = make_runner(stream=stream)
+    outcomes = []
+    for newcomers in ((sequence([0], limit=40),), (), (sequence([1], limit=40),)):
+        outcomes.append(runner.execute(plan(*newcomers, max_steps=5)))
+        stream.settle()
+        stream.idle(100.0)
+    seconds = [(each.encode_seconds, each.decode_seconds) for each in outcomes]
+    assert seconds == [(1.0, 3.0), (0.0, 105.0), (1.0, 5.0)]
+
+
+def test_a_device_without_anybody_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = _CountingStream()
+    runner = make_runner(stream=stream)
+    noted: list[float] = []
+
+    def note(*, idle_seconds: float, busy_seconds: float) -> None:
+        noted.append(idle_seconds)
+
+    monkeypatch.setattr(runner._depth, "note", note)
+    for _ in range(2):
+        assert finished(runner.execute(plan(sequence([0], limit=3))))
+        stream.settle()
+        stream.idle(100.0)
+    assert noted == [0.0] * 6
+
+
+def test_how_long_a_device_had_nothing_to_do_is_noted_and_the_depth_is_kept_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stream = _CountingStream()
