@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
 import threading
 import time
 from collections import deque
@@ -58,8 +59,6 @@ __all__ = ["Engine", "EngineStats", "StepStats"]
 _MAX_STATS_KEPT = 10_000
 _IDLE_SECONDS = 1.0
 """After which a runner gives its memory back: new pages cost a sentence a hundredth of its time."""
-_FEW_TOKENS = 40
-"""Tokens of which Python finds the least and the largest as soon as NumPy does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -654,20 +653,19 @@ class Engine:
                 raise InvalidRequestError(
                     f"a source must have 1 to {self.max_source_tokens} tokens, but has {length}"
                 )
+        vocab_size = self.model_config.src_vocab_size
         try:
-            token_ids = np.fromiter(chain.from_iterable(sources), np.int32, sum(lengths))
-        except OverflowError:
-            token_ids = np.empty(0, np.int32)
-        if len(token_ids) > _FEW_TOKENS:
-            least, most = int(token_ids.min()), int(token_ids.max())
-        else:
-            least, most = min(map(min, sources)), max(map(max, sources))
-        if least < 0 or most >= self.model_config.src_vocab_size:
+            packed = struct.pack(f"{sum(lengths)}i", *chain.from_iterable(sources))
+        except struct.error:
+            packed = None
+        # Those below zero are the largest when they are read without a sign.
+        if packed is None or np.frombuffer(packed, np.uint32).max() >= vocab_size:
+            found = sorted(chain.from_iterable(sources))
             raise InvalidRequestError(
-                f"source ids must be in [0, {self.model_config.src_vocab_size}), but are from "
-                f"{least} to {most}"
+                f"source ids must be whole numbers in [0, {vocab_size}), but are from {found[0]} "
+                f"to {found[-1]}"
             )
-        return token_ids.tobytes()
+        return packed
 
     def _check_options(self, sequences: list[Sequence]) -> None:
         config = self.model_config

@@ -6,18 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from model.engine.result_future import ResultFuture, call_when_settled, wait
+from model.engine.result_future import ResultFuture, call_when_settled, results, wait
 from model.engine.sequence import SequenceResult
 
 __all__ = ["results", "settled", "wait"]
-
-
-def results(futures: Sequence[ResultFuture[SequenceResult]]) -> list[SequenceResult]:
-    """The results of settled futures; the first error in their order, if there is one."""
-    for future in futures:
-        if future.done() and (error := future.exception()) is not None:
-            raise error
-    return [future.result() for future in futures]
 
 
 async def settled(futures: Sequence[ResultFuture[SequenceResult]]) -> None:

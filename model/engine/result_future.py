@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["ResultFuture", "call_when_settled", "settle", "wait"]
+__all__ = ["ResultFuture", "call_when_settled", "results", "settle", "wait"]
 
 _T = TypeVar("_T")
 
@@ -147,6 +147,15 @@ def _counted_down(
         for future in open_ones:
             future._countdowns = (*future._countdowns, countdown) if future._countdowns else alone
     return countdown
+
+
+def results(futures: Collection[ResultFuture[_T]]) -> list[_T]:
+    """The results of some futures, as soon as they are there; or raises the first error of those
+    that have ended by now."""
+    for future in futures:
+        if future._error is not None:
+            raise future._error
+    return [cast(_T, each._result) if each._done else each.result() for each in futures]
 
 
 def settle(futures: Iterable[ResultFuture[_T]], results: Iterable[_T]) -> None:

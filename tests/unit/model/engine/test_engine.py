@@ -83,8 +83,10 @@ def test_a_source_must_fit_the_model(start: Open) -> None:
     for tokens in ([], [5] * 65):
         with pytest.raises(InvalidRequestError, match="must have 1 to 64 tokens, but has"):
             engine.submit([tokens], GREEDY)
-    for tokens in ([5, 400], [-1, 5], [5, 2**70]):
-        with pytest.raises(InvalidRequestError, match=r"source ids must be in \[0, 400\)"):
+    for tokens in ([5, 400], [-1, 5], [5, 2**70], [5, -(2**70)], [1.5, 5]):
+        least, most = min(tokens), max(tokens)
+        expected = rf"must be whole numbers in \[0, 400\), but are from {least} to {most}$"
+        with pytest.raises(InvalidRequestError, match=expected):
             engine.submit([tokens], GREEDY)
 
 

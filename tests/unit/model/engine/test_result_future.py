@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model.engine.futures import wait
-from model.engine.result_future import ResultFuture, call_when_settled, settle
+from model.engine.result_future import ResultFuture, call_when_settled, results, settle
 
 
 def test_it_has_its_result_and_tells_those_who_asked_before_and_those_who_ask_later() -> None:
@@ -121,6 +121,21 @@ def test_who_waits_for_several_is_called_once_even_if_one_is_there_twice(order) 
     assert called == [1]
     call_when_settled([futures[0]] * 2, lambda: called.append(2))
     assert called == [1, 2]
+
+
+def test_results_of_many_are_theirs_in_order_and_an_error_that_is_there_comes_first() -> None:
+    futures: list[ResultFuture[int]] = [ResultFuture() for _ in range(3)]
+    assert results([]) == []
+    settle(futures[1:], [1, 2])
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(results, futures)
+        futures[0].set_result(0)
+        assert asked.result(timeout=60) == [0, 1, 2]
+    failed: list[ResultFuture[int]] = [ResultFuture() for _ in range(2)]
+    failed[1].set_exception(KeyError("it"))
+    for these in (failed, [*futures, *failed]):
+        with pytest.raises(KeyError, match="it"):  # though the first of them will never end
+            results(these)
 
 
 def test_an_error_calls_who_waits_for_several_once_and_results_behind_it_do_not() -> None:
