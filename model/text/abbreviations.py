@@ -188,7 +188,8 @@ def _with_dates(table: dict[str, str]) -> dict[str, str]:
 
 _WRITTEN_OUT = {
     # What stands before a number, a name, a code or a date alone has that behind it: `0`, `A`, `C`
-    # and `,`. What stands behind a number or a numbered noun alone has that before it: `0` and `N`.
+    # and `,`. What stands behind a number, behind 1 or behind a numbered noun alone has that before
+    # it: `0`, `1` and `N`. Of two readings the first one counts.
     "de": {
         "Hrn.": "Herrn", "Hr.": "Herr", "Fr. A": "Frau", "Frl.": "Fräulein", "Fa.": "Firma",
         "u. A": "und", "u. a.": "unter anderem", "u. U.": "unter Umständen", "v. a.": "vor allem",
@@ -200,11 +201,14 @@ _WRITTEN_OUT = {
         "Jh.": "Jahrhundert", "Tel.": "Telefon", "Nr. 0": "Nummer", "S. 0": "Seite",
         "Abs. 0": "Absatz", "Art. 0": "Artikel", "Kap. 0": "Kapitel", "Abb. 0": "Abbildung",
         "Bd. 0": "Band", "Tsd.": "Tausend", "v. Chr.": "BC",
-        "n. Chr.": "AD", "0 Min.": "Minuten", "0 Std.": "Stunden", "0 Sek.": "Sekunden",
-        "0 Stk.": "St\xfcck",
+        "n. Chr.": "AD", "1 Min.": "Minute", "1 Std.": "Stunde", "1 Sek.": "Sekunde",
+        "0 Min.": "Minuten", "0 Std.": "Stunden", "0 Sek.": "Sekunden", "0 Stk.": "St\xfcck",
         **{
             f"{short} {sign}".rstrip(): f"{word} {currency}".rstrip()
-            for short, word in (("Mio.", "Millionen"), ("Mrd.", "Milliarden"))
+            for short, word in (
+                ("1 Mio.", "Million"), ("1 Mrd.", "Milliarde"),
+                ("Mio.", "Millionen"), ("Mrd.", "Milliarden"),
+            )
             for sign, currency in (
                 ("", ""), ("\u20ac", "Euro"), ("EUR", "Euro"), ("$", "Dollar"), ("USD", "Dollar"),
             )
@@ -215,10 +219,13 @@ _WRITTEN_OUT = {
         "e. g.": "for example", "i. e.": "that is", "approx.": "approximately",
         "incl.": "including", "vs.": "versus", "Dept.": "Department", "No. 0": "number",
         "N no. C": "number", "ext. 0": "extension", "0 lbs.": "pounds",
-        "Nos. 0": "numbers", "nos. 0": "numbers", "0 min.": "minutes", "0 mins.": "minutes",
-        "0 hr.": "hours", "0 hrs.": "hours", "0 sec.": "seconds", "0 secs.": "seconds",
-        "0 yr.": "years", "0 yrs.": "years", "0 ft.": "feet", "0 mi.": "miles",
-        "0 lb.": "pounds", "0 oz.": "ounces", "0 tbsp.": "tablespoons", "0 tsp.": "teaspoons",
+        "Nos. 0": "numbers", "nos. 0": "numbers", "1 min.": "minute", "1 hr.": "hour",
+        "1 sec.": "second", "1 yr.": "year", "1 ft.": "foot", "1 mi.": "mile", "1 lb.": "pound",
+        "1 oz.": "ounce", "1 tbsp.": "tablespoon", "1 tsp.": "teaspoon", "0 min.": "minutes",
+        "0 mins.": "minutes", "0 hr.": "hours", "0 hrs.": "hours", "0 sec.": "seconds",
+        "0 secs.": "seconds", "0 yr.": "years", "0 yrs.": "years", "0 ft.": "feet",
+        "0 mi.": "miles", "0 lb.": "pounds", "0 oz.": "ounces", "0 tbsp.": "tablespoons",
+        "0 tsp.": "teaspoons",
         **_with_numbers(_MONTHS_EN), **_with_dates(_DAYS_EN),
     },
 }  # fmt: skip
@@ -377,6 +384,14 @@ def _is_behind_number(text: str, begin: int) -> bool:
     return before[-1].isspace() and (before[0].isdecimal() or before[0] in "\xbc\xbd\xbe")
 
 
+def _is_behind_one(text: str, begin: int) -> bool:
+    """Whether 1, and no number that ends with it, stands before a place."""
+    return _ONE.search(text, max(0, begin - 3), begin) is not None
+
+
+_ONE = re.compile(r"(?<![\w.,:/-])1\s\Z")
+
+
 def is_numbered(text: str, begin: int) -> bool:
     """Whether a noun of things with numbers stands before a place of an English text."""
     return _NUMBERED.search(text, max(0, begin - _LONGEST_NUMBERED), begin) is not None
@@ -389,7 +404,7 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_NUMBERED = 16
-_WHAT_PRECEDES = {"0 ": _is_behind_number, "N ": is_numbered}
+_WHAT_PRECEDES = {"0 ": _is_behind_number, "1 ": _is_behind_one, "N ": is_numbered}
 
 
 @cache

@@ -19,7 +19,8 @@ from model.text.numbers import (
     unit_spellings,
 )
 from model.text.numbers.conventions import CURRENCIES, conventions
-from model.text.numbers.values import Quantity, Unchanged
+from model.text.numbers.values import Amount, Compound, Quantity, Unchanged
+from model.text.numbers.words import magnitude_names, unit_names
 from model.text.runs import NO_RUNS, Run, Runs
 from model.text.tokenizer import Tokenizer
 from model.text.words import Span
@@ -69,7 +70,8 @@ class NumberReader:
 
         Args:
             sentences: with everything that is kept.
-            kept: where that is in each of them; no run is in it.
+            kept: where that is in each of them; no run is in it. A run may have the sign of a
+                currency, if there is a word for it that is read in its place.
             read_as: the signs that the encoder reads for others of the sentences.
         """
         runs: list[Runs] = [NO_RUNS] * len(sentences)
@@ -99,20 +101,51 @@ class NumberReader:
                     ):
                         continue
                     within = spans[place : place + number[1] - number[0]]  # no more than digits
+                    if (
+                        named := self._with_named_currency(number, sentences[line], start, within)
+                    ) is not None:
+                        found.append(self._run(named, start, read_as))
+                        continue
                     rest = _outside(sentences[line], number, start, self._source, within)
                     found += [self._run(part, start, read_as) for part in rest]
                     continue
             found.append(self._run(number, start, read_as))
         return runs
 
+    def _with_named_currency(
+        self, number: Number, sentence: str, start: int, kept: Iterable[Span | Run]
+    ) -> Number | None:
+        """An amount, in a sentence that begins at `start`, of whose characters nothing is `kept`
+        but the sign of its currency, with a word in place of that; None if it is something else."""
+        begin, end, text, value = number
+        if not isinstance(value, Quantity | Compound | Amount) or value.unit not in CURRENCIES:
+            return None
+        begin, end = begin - start, end - start
+        signs = [at for at in range(begin, end) if sentence[at] == value.unit]
+        rules = conventions(self._source)
+        of_one = isinstance(value, Quantity) and value.is_one
+        names = unit_names(value.unit, rules.language, of_one=of_one) if rules else ()
+        if not names or [span[:2] for span in kept if span[0] < end] != [
+            (at, at + 1) for at in signs
+        ]:
+            return None
+        digits = "".join(map(str.strip, text.split(value.unit)))
+        return number._replace(text=f"{digits} {names[0]}")
+
     def may_have_numbers(self, text: str) -> bool:
         """Whether sentences, one behind the other, are to be read."""
         return has_digits(text) or bool(find_spelled(text, self._source))
 
     def _found(self, text: str, **limit: int) -> list[Number]:
-        numbers = find(text, self._source, **limit)
+        numbers = find(text, self._source, amounts=self._names_magnitudes, **limit)
         spelled = find_spelled(text, self._source)
         return sorted([*numbers, *spelled]) if spelled else numbers
+
+    @cached_property
+    def _names_magnitudes(self) -> bool:
+        """Whether it is known how the target language calls a million."""
+        rules = conventions(self._target)
+        return rules is not None and bool(magnitude_names(rules.language))
 
     @cached_property
     def _keeps_digits(self) -> bool:
@@ -201,7 +234,13 @@ class NumberReader:
         if not (mark and isinstance(value, Quantity) and value.unit):
             return None
         whole, fraction, grouped, native, sign, thousands, unit = value
-        if grouped or native or thousands or not unicodedata.is_normalized("NFKC", number.text):
+        if (
+            grouped
+            or native
+            or thousands
+            or value.is_one
+            or not unicodedata.is_normalized("NFKC", number.text)
+        ):
             return None
         around = self._amounts.get((sign, unit))
         if around is None:

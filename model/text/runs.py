@@ -51,6 +51,7 @@ _ARTICLE = re.compile(rf"(?<![\w'\u2019.\-/])(an?)\s+{_OPENS}*\Z", re.IGNORECASE
 """An English one, before what stands behind it."""
 _BEGINS = re.compile(rf"(?:\A\W*|{_OPENS}|[.!?:\u2026][\"')\u2019\u201d]*\s+)\Z")
 """What stands before the first word of a sentence, or of what is quoted in one."""
+_ENDS_WITH_ONE = re.compile(r"(?<![\w.,:/-])1\Z")
 _CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
 
 
@@ -275,7 +276,7 @@ def read(
             between = sentence[at:begin]
             # Of a single character of ASCII, no other one is seen.
             if seen is not None and (begin - at > 1 or not between.isascii()):
-                between = seen(between)
+                between = _seen_behind(text, between, seen)
             text += between.translate(read_as) if read_as else between
         at = end
         if is_marked and text[-1:].isalnum():
@@ -288,11 +289,16 @@ def read(
         taken.append(run)
         forms.append(own or (written,))
     if at < len(sentence):
-        between = sentence[at:] if seen is None else seen(sentence[at:])
+        between = sentence[at:] if seen is None else _seen_behind(text, sentence[at:], seen)
         text += between.translate(read_as) if read_as else between
     return _new(
         Reading, (text, sentence, False, tuple(taken), tuple(places), tuple(forms), language)
     )
+
+
+def _seen_behind(text: str, between: str, seen: Callable[[str], str]) -> str:
+    """What is seen of what stands behind `text`: behind 1, an abbreviation is that of one."""
+    return seen("1" + between)[1:] if _ENDS_WITH_ONE.search(text) else seen(between)
 
 
 def _with_replaced(

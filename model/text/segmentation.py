@@ -426,10 +426,13 @@ class Segmenter:
         text = "\n".join(sentences)
         if not self._numbers.may_have_numbers(text):
             return kept
-        if not CURRENCIES.isdisjoint(text):
-            kept = [[self._numbers.with_units(run) for run in runs] for runs in kept]
         read_as: dict[int, str] = {} if text.isascii() else self._protection.read_as(text)
         numbers = self._numbers.runs(sentences, kept, read_as)
+        if not CURRENCIES.isdisjoint(text):
+            kept = [
+                [self._numbers.with_units(run) for run in _outside(runs, more)]
+                for runs, more in zip(kept, numbers, strict=True)
+            ]
         return [
             sorted([*runs, *more]) if runs and more else more or runs
             for runs, more in zip(kept, numbers, strict=True)
@@ -612,6 +615,17 @@ def _outside_of_runs(cores: Iterable[tuple[str, int, Runs]]) -> str:
             at = run[1]
         parts.append(core[at - begin :] if runs else core)
     return "\n".join(parts)
+
+
+def _outside(runs: Runs, others: Runs) -> Runs:
+    """Those of `runs` that are in none of the others."""
+    ends = [run.end for run in others]
+    places = [bisect_left(ends, run.end) for run in runs]
+    return [
+        run
+        for run, place in zip(runs, places, strict=True)
+        if place == len(others) or run.begin < others[place].begin
+    ]
 
 
 def _with_count(runs: Runs, sentence: str, count: str) -> Runs:

@@ -10,10 +10,11 @@ import re
 import unicodedata
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from model.text.numbers.conventions import CODES, CURRENCIES, SPACES, Conventions, conventions
 from model.text.numbers.values import (
+    Amount,
     Clock,
     Compound,
     Date,
@@ -25,6 +26,8 @@ from model.text.numbers.values import (
 )
 from model.text.numbers.words import (
     has_magnitude,
+    magnitude,
+    magnitude_names,
     names_part,
     percent_word,
     range_word,
@@ -114,8 +117,12 @@ _APOSTROPHES = re.compile(r"([1-9]\d{0,2}(?:'\d{3})+|[1-9]\d{0,2}(?:\u2019\d{3})
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
 _HOUR = re.compile(r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?")
 _HOURS = re.compile(r"(\d{1,2})(?::([0-5]\d))?([-\u2013])(\d{1,2})(?::([0-5]\d))?")
-_GOES_ON = re.compile(r"\w|[-\u2013][^\W_]")
-"""Behind the letter of an amount: another word, or the rest of a range."""
+_GOES_ON = re.compile(r"\w|[-\u2013](?!\d{1,3}(?:[.,]\d{1,3})?[kKMB](?!\w))[^\W_]")
+"""Behind the letter of an amount: another word, or something else than the end of a range that has
+a letter, too."""
+_MAY_BE_RANGE = re.compile(rf"[-\u2013] ?[{_CURRENCIES}]|[%\u2030{_CURRENCIES}kKMB] ?[-\u2013] ?\d")
+"""Of numbers with units, of which each has its own; none is without it."""
+_SIGN_BEHIND = re.compile(rf"[ {SPACES}]?([{_CURRENCIES}])(?![\w{_CURRENCIES}])")
 _ZEROS = {"k": 3, "K": 3, "M": 6, "B": 9}
 _JOINT = re.compile(rf"[{_JOINTS}]")
 _LETTERS_OF_NAMES = "A-Z_a-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u052f"
@@ -128,13 +135,16 @@ def has_digits(text: str) -> bool:
     return _DIGIT.search(text) is not None
 
 
-def find(text: str, language: str, *, most: int = _MOST_NUMBERS) -> list[Number]:
+def find(
+    text: str, language: str, *, most: int = _MOST_NUMBERS, amounts: bool = False
+) -> list[Number]:
     """All numbers of a text, in order; each of its digits is in one of them.
 
     Args:
         text: a sentence, or a longer text; what a line has says nothing about the next one.
         language: its code; of a language that CLDR does not know all numbers are `Unchanged`.
         most: numbers that are understood.
+        amounts: whether money and the word for its zeros behind it are one.
     """
     if not _DIGIT.search(text):
         return []
@@ -143,7 +153,12 @@ def find(text: str, language: str, *, most: int = _MOST_NUMBERS) -> list[Number]
         return _unchanged(text, 0)
     numbers = list(islice(_numbers(text, rules), most))
     rest = _unchanged(text, numbers[-1].end) if len(numbers) == most else []
-    return _with_ranges(text, _with_clock_ranges(text, numbers), rules.language) + rest
+    numbers = _with_clock_ranges(text, numbers)
+    if _MAY_BE_RANGE.search(text):
+        numbers = _with_money_ranges(text, numbers)
+    if amounts and not CURRENCIES.isdisjoint(text):
+        numbers = _with_amounts(text, numbers, rules.language)
+    return _with_ranges(text, numbers, rules.language) + rest
 
 
 def _unchanged(text: str, begin: int) -> list[Number]:
@@ -158,6 +173,7 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
     pattern = _clusters(rules)
     clock_before = suffixes(rules.language).clock_before
     decimal, last = rules.decimal, 0
+    full = ""
     matches = pattern.finditer(text)
     while (match := next(matches, None)) is not None:
         begin, end = span = match.span()
@@ -188,11 +204,15 @@ def _numbers(text: str, rules: Conventions) -> Iterator[Number]:
                 and _is_behind(clock_before, text, begin, written, end)
             ):
                 value, end = _with_suffix(text, begin, end, value, rules, near)
+            ends_range = full and before in _DASHES and begin == last + 1
             full = ""
-            if before in CURRENCIES and isinstance(value, Quantity):
+            if (before in CURRENCIES or ends_range) and isinstance(value, Quantity):
                 value, end, full = _with_zeros(text, end, value, rules)
-            if _is_near(text, last, begin, before) and isinstance(value, Quantity):
-                value, begin = _with_prefix(text, last, begin, end, value)
+            if _is_near(text, last, begin, before):
+                if isinstance(value, Quantity):
+                    value, begin = _with_prefix(text, last, begin, end, value)
+                elif _is_dashed(value):
+                    value, begin = _with_unit_before(text, last, begin, end, value)
         if "." in written and isinstance(value, Quantity) and names_part(text, begin):
             value = _UNCHANGED
         if not is_alone and (begin, end) != span:
@@ -285,6 +305,86 @@ def _with_clock_ranges(text: str, numbers: list[Number]) -> list[Number]:
     return joined
 
 
+def _with_money_ranges(text: str, numbers: list[Number]) -> list[Number]:
+    """`numbers` with those of the same currency, or shares, as one that a dash makes a range."""
+    joined: list[Number] = []
+    for number in numbers:
+        if joined and (value := _money_range(text, joined[-1], number)) is not None:
+            first = joined.pop()
+            written = first.text + text[first.end : number.begin] + number.text
+            number = Number(first.begin, number.end, written, value)
+        joined.append(number)
+    return joined
+
+
+def _money_range(text: str, first: Number, last: Number) -> Compound | None:
+    """From how much to how much two numbers are; None if they are no such range."""
+    if not (isinstance(first.value, Quantity) and isinstance(last.value, Quantity)):
+        return None
+    between, unit = text[first.end : last.begin], first.value.unit
+    if not unit or between.strip(" ") not in _DASHES or first.value.sign or last.value.sign:
+        return None
+    # $85k-100k: of amounts without letters these are one number already.
+    goes_on = between in _DASHES and _is_plain(last.value) and text[last.end - 1] in _ZEROS
+    if last.value.unit != unit and not goes_on:
+        return None
+    parts = first.value._replace(unit=""), last.value._replace(unit="")
+    return Compound(parts, (between,), unit)
+
+
+def _with_amounts(text: str, numbers: list[Number], language: str) -> list[Number]:
+    """`numbers` with those of money and the word for their zeros behind them as one."""
+    pattern = magnitude(language)
+    if pattern is None or pattern.search(text) is None:
+        return numbers
+    found: list[Number] = []
+    for number in numbers:
+        amount = None
+        if (word := pattern.match(text, number.end)) is not None:
+            amount = _amount(text, found[-1] if found else None, number, word, language)
+        if amount is not None and found and amount.begin < found[-1].end:
+            found.pop()
+        found.append(amount or number)
+    return found
+
+
+def _amount(
+    text: str, last: Number | None, number: Number, word: re.Match[str], language: str
+) -> Number | None:
+    """Money, `last` before it, with the `word` behind it; None if it has no sign of a currency."""
+    value = number.value
+    if not isinstance(value, Quantity | Compound) or not (_is_plain(value) or _is_dashed(value)):
+        return None
+    assert word.lastgroup is not None
+    zeros = int(word.lastgroup.removeprefix("z"))
+    of_one = isinstance(value, Quantity) and value.is_one
+    name = magnitude_names(language)[zeros][0 if of_one else 1]
+    begin = max(last.end if last else 0, number.begin - _MOST_BEFORE)
+    if before := _UNIT_BEFORE.search(text[begin : number.begin]):
+        begin += before.start()
+        unit = before[0].rstrip()
+        written = f"{before[0]}{number.text} {name}"
+        first = _first_of_money(text, last, begin, unit)
+        if last is not None and first is not None and isinstance(value, Quantity):
+            sign = text[last.end : begin]
+            written = f"{last.text}{sign}{written}"
+            begin, value = last.begin, Compound((first, value), (sign,))
+        return Number(begin, word.end(), written, Amount(value, zeros, unit))
+    if behind := _SIGN_BEHIND.match(text, word.end()):
+        written = f"{number.text} {name} {behind[1]}"
+        return Number(number.begin, behind.end(), written, Amount(value, zeros, behind[1]))
+    return None
+
+
+def _first_of_money(text: str, last: Number | None, begin: int, unit: str) -> Quantity | None:
+    """What `last` is without its unit, if that and a dash make it the first of a range that goes on
+    from a place on."""
+    if last is None or not isinstance(last.value, Quantity) or last.value.sign:
+        return None
+    is_first = last.value.unit == unit and text[last.end : begin] in _DASHES
+    return last.value._replace(unit="") if is_first else None
+
+
 def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
     """`numbers` with those that a word makes a range as one."""
     word = range_word(language)
@@ -329,12 +429,8 @@ def _with_prefix(
     text: str, last: int, begin: int, end: int, value: Quantity
 ) -> tuple[Quantity, int]:
     """A quantity with what stands before it, behind `last`, and where that begins."""
-    # Of $5 million, the sign may be far from the digits.
-    if not value.unit and not has_magnitude(text, end):
-        first = max(last, begin - _MOST_BEFORE)
-        if unit := _UNIT_BEFORE.search(text[first:begin]):
-            begin = first + unit.start()
-            value = value._replace(unit=unit[0].rstrip())
+    if not value.unit and (unit := _unit_before(text, last, begin, end)) is not None:
+        value, begin = value._replace(unit=text[unit:begin].rstrip()), unit
     elif value.unit in CODES:
         first = begin - (text[begin - 1] in _ANY_SPACE)
         if first > last and text[first - 1] in CURRENCIES:
@@ -346,12 +442,31 @@ def _with_prefix(
     return value, begin
 
 
+def _with_unit_before(
+    text: str, last: int, begin: int, end: int, value: Compound
+) -> tuple[Compound, int]:
+    """A range with the unit that stands before it, behind `last`, and where that begins."""
+    unit = None if value.unit else _unit_before(text, last, begin, end)
+    if unit is None:
+        return value, begin
+    return value._replace(unit=text[unit:begin].rstrip()), unit
+
+
+def _unit_before(text: str, last: int, begin: int, end: int) -> int | None:
+    """Where the unit begins that stands before a number, behind `last`; None if there is none."""
+    if has_magnitude(text, end):
+        return None  # of $5 million, the sign may be far from the digits
+    first = max(last, begin - _MOST_BEFORE)
+    unit = _UNIT_BEFORE.search(text[first:begin])
+    return None if unit is None else first + unit.start()
+
+
 def _with_zeros(
     text: str, end: int, value: Quantity, rules: Conventions
 ) -> tuple[Quantity, int, str]:
-    """An amount of money, whose sign is before it, with the letter behind it that stands for its
-    zeros, as in $85k; where that ends, and how it is written with all digits; nothing if none is
-    there."""
+    """An amount of money, whose sign is before it or the range that it ends, with the letter behind
+    it that stands for its zeros, as in $85k; where that ends, and how it is written with all
+    digits; nothing if none is there."""
     zeros = _ZEROS.get(text[end : end + 1], 0)
     if not zeros or len(value.fraction) > zeros or value.native or _GOES_ON.match(text, end + 1):
         return value, end, ""
@@ -376,6 +491,8 @@ def _with_suffix(
         found = _with_word(text, begin, end, value, rules, first)
         if found is not None:
             return found
+    elif first <= _UNIT_BEHIND and _is_dashed(value) and (unit := _UNIT.match(text, end)):
+        return value._replace(unit=_unit_of(unit)), unit.end()
     around = suffixes(rules.language)
     written = text[begin:end]
     if (
@@ -411,8 +528,7 @@ def _with_word(
 ) -> tuple[Quantity, int] | None:
     """`_with_suffix` of a unit, or of a word for a thousand or a share; None if none is there."""
     if first <= _UNIT_BEHIND and (unit := _UNIT.match(text, end)):
-        sign = unit[1] or unit[2]
-        return _new(Quantity, (*value[:6], "%" if sign == "\u066a" else sign)), unit.end()
+        return _new(Quantity, (*value[:6], _unit_of(unit))), unit.end()
     if first <= _THOUSAND_BEHIND and value.whole == text[begin:end] and end - begin <= 3:
         known = thousand(rules.language)
         if known and (match := known.match(text, end)):
@@ -423,6 +539,22 @@ def _with_word(
         if word and (match := word.match(text, end)):
             return value._replace(unit="%"), match.end()
     return None
+
+
+def _unit_of(found: re.Match[str]) -> str:
+    """The unit that `_UNIT` has found."""
+    sign: str = found[1] or found[2]
+    return "%" if sign == "\u066a" else sign
+
+
+def _is_dashed(value: Value) -> TypeGuard[Compound]:
+    """Whether it is two numbers with a dash between them."""
+    return (
+        isinstance(value, Compound)
+        and len(value.signs) == 1
+        and value.signs[0] in _DASHES
+        and isinstance(value.parts[0], Quantity)
+    )
 
 
 def _clock(written: str) -> Clock | None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 
 from model.text.numbers.conventions import CODES, CURRENCIES, Conventions, conventions
-from model.text.numbers.values import Clock, Compound, Date, Number, Ordinal, Quantity
-from model.text.numbers.words import number_words, ordinals, range_word, thousand_word, unit_names
+from model.text.numbers.values import Amount, Clock, Compound, Date, Number, Ordinal, Quantity
+from model.text.numbers.words import (
+    magnitude_names,
+    number_words,
+    ordinals,
+    range_word,
+    thousand_word,
+    unit_names,
+)
 
 __all__ = ["spellings", "unit_spellings", "written"]
 
@@ -54,9 +62,11 @@ def unit_spellings(number: Number, target: str) -> tuple[str, ...]:
     """What a language says for the unit of a number, if that is a currency or a share: beside it,
     each would be said twice."""
     value, rules = number.value, conventions(target)
-    if not isinstance(value, Quantity) or not value.unit or rules is None:
+    if not isinstance(value, Quantity | Compound | Amount) or not value.unit or rules is None:
         return ()
-    return () if value.sign[-1:] in CURRENCIES else _names_of_unit(value.unit, rules.language)
+    if type(value) is Quantity and value.sign[-1:] in CURRENCIES:
+        return ()
+    return _names_of_unit(value.unit, rules.language)
 
 
 @lru_cache(maxsize=_MOST_UNITS)
@@ -67,7 +77,8 @@ def _names_of_unit(unit: str, language: str) -> tuple[str, ...]:
     is_money = unit in CODES or unit[-1] in CURRENCIES
     if not is_money and unit not in _RATES:
         return ()
-    return tuple(dict.fromkeys((sign, *codes, *unit_names(unit, language))))
+    names = (*unit_names(unit, language), *unit_names(unit, language, of_one=True))
+    return tuple(dict.fromkeys((sign, *codes, *names)))
 
 
 def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
@@ -77,8 +88,12 @@ def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
             yield from _quantity(value, rules)
         case Compound(parts=(Clock(), Clock())) as value:
             yield tuple(_clock_range(value, rules))
-        case Compound() as value:
+        case Compound(unit="") as value:
             yield from _compound(value, rules)
+        case Compound() as value:
+            yield from _range_of_amounts(value, rules)
+        case Amount() as value:
+            yield from _amount(value, rules)
         case Clock() as value:
             # Models of many texts write 8.30 as well.
             yield from ((form, form.replace(":", ".")) for form in _clock(value, rules))
@@ -91,7 +106,7 @@ def _forms(number: Number, rules: Conventions) -> Iterator[tuple[str, ...]]:
 def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
     plain = [value.sign + each for each in _plain(value, rules)]
     if value.unit:
-        beside, named = _around_number(value.unit, value.sign, rules)
+        beside, named = _around_number(value.unit, value.sign, rules, of_one=value.is_one)
         for each in plain:
             number = each.removeprefix(value.sign)
             yield tuple([form.replace(_NUMBER, number) for form in beside])
@@ -108,11 +123,11 @@ def _quantity(value: Quantity, rules: Conventions) -> Iterator[tuple[str, ...]]:
 
 @lru_cache(maxsize=_MOST_UNITS)
 def _around_number(
-    unit: str, sign: str, rules: Conventions
+    unit: str, sign: str, rules: Conventions, *, of_one: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The forms of a unit beside `_NUMBER`, which lacks its sign; and behind it as a word, where it
     has the sign."""
-    names = () if sign[-1:] in CURRENCIES else unit_names(unit, rules.language)
+    names = () if sign[-1:] in CURRENCIES else unit_names(unit, rules.language, of_one=of_one)
     return tuple(_beside_number(unit, sign, rules)), tuple(f"{_NUMBER} {name}" for name in names)
 
 
@@ -197,6 +212,43 @@ def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
         yield (same,)
         if sign == ":" and short and rules.language != "de":
             yield tuple(dashed)
+
+
+def _range_of_amounts(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
+    """A range with its unit once, or twice where that stands before numbers."""
+    beside, named = _around_number(value.unit, "", rules)
+    between = (*_DASHES, f" {range_word(rules.language)} ")
+    for spelt in [tuple(dict.fromkeys(each)) for each in _compound(value, rules)]:
+        forms = [form.replace(_NUMBER, each) for each in spelt for form in beside]
+        if beside[0].startswith(value.unit):
+            for each, sign in product(spelt, between):
+                first, found, last = each.partition(sign)
+                if found:
+                    forms.append(f"{value.unit}{first}{sign}{value.unit}{last}")
+        yield tuple(forms)
+        yield from (tuple([form.replace(_NUMBER, each) for each in spelt]) for form in named)
+
+
+def _amount(value: Amount, rules: Conventions) -> Iterator[tuple[str, ...]]:
+    names = magnitude_names(rules.language)
+    if not names:
+        return
+    number, unit = value.number, value.unit
+    if isinstance(number, Quantity):
+        one, many, *short = names[value.zeros]
+        word = one if number.is_one else many
+        plain: list[tuple[str, ...]] = [(each,) for each in _plain(number, rules)]
+    else:
+        _, word, *short = names[value.zeros]
+        plain = list(_compound(number, rules))
+    for spelt in plain:
+        before = [f"{unit}{space}{each} {word}" for each in spelt for space in ("", " ")]
+        behind = [f"{each} {word} {unit}" for each in spelt]
+        is_before = rules.currency.startswith("{unit}")
+        yield tuple(before + behind if is_before else behind + before)
+        for name in unit_names(unit, rules.language):
+            yield tuple([f"{each} {word} {name}" for each in spelt])
+            yield from ((f"{each} {other} {name}",) for each in spelt for other in short)
 
 
 def _joined(parts: list[str], signs: tuple[str, ...]) -> str:

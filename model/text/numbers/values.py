@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Clock", "Compound", "Date", "Number", "Ordinal", "Quantity", "Unchanged", "Value"]
+__all__ = [
+    "Amount",
+    "Clock",
+    "Compound",
+    "Date",
+    "Number",
+    "Ordinal",
+    "Quantity",
+    "Unchanged",
+    "Value",
+]
 
 
 class Quantity(NamedTuple):
@@ -24,6 +34,11 @@ class Quantity(NamedTuple):
     """Whether the last three zeros are a word."""
     unit: str = ""
     """With it: "%", "\u2030", the sign or the code of a currency, or what is measured, as "MB"."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether what it counts is one, as it is written."""
+        return self.whole == "1" and not self.fraction
 
 
 class Ordinal(NamedTuple):
@@ -62,9 +77,22 @@ class Compound(NamedTuple):
     """From one time of day to another only where a text tells the halves of a day apart."""
     signs: tuple[str, ...]
     """One fewer."""
+    unit: str = ""
+    """With both of a range, as `Quantity.unit`: that of $5-10, \u20ac5-\u20ac10 and 5-10%."""
 
 
-Value: TypeAlias = Quantity | Ordinal | Clock | Date | Compound | Unchanged
+class Amount(NamedTuple):
+    """Money with a word for its zeros, as in \u20ac5 million and $5-10bn."""
+
+    number: Quantity | Compound
+    """Without a unit."""
+    zeros: int
+    """6, 9 or 12."""
+    unit: str
+    """The sign of the currency, perhaps with letters, as "US$"."""
+
+
+Value: TypeAlias = Quantity | Ordinal | Clock | Date | Compound | Amount | Unchanged
 
 
 class Number(NamedTuple):

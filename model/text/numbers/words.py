@@ -12,6 +12,8 @@ from model.text.numbers.conventions import CODES
 __all__ = [
     "Suffixes",
     "has_magnitude",
+    "magnitude",
+    "magnitude_names",
     "names_part",
     "number_words",
     "ordinals",
@@ -192,14 +194,15 @@ def _roman(value: int) -> str:
 
 
 _CURRENCY_NAMES = {
-    "en": {"$": "dollars", "\u20ac": "euros", "\xa3": "pounds"},
+    "en": {"$": "dollar|dollars", "\u20ac": "euro|euros", "\xa3": "pound|pounds"},
     "de": {"$": "Dollar", "\u20ac": "Euro", "\xa3": "Pfund"},
-    "pt": {"$": "d\xf3lares", "\u20ac": "euros", "\xa3": "libras"},
-    "fr": {"$": "dollars", "\u20ac": "euros", "\xa3": "livres"},
-    "es": {"$": "d\xf3lares", "\u20ac": "euros", "\xa3": "libras"},
-    "it": {"$": "dollari", "\u20ac": "euro", "\xa3": "sterline"},
+    "pt": {"$": "d\xf3lar|d\xf3lares", "\u20ac": "euro|euros", "\xa3": "libra|libras"},
+    "fr": {"$": "dollar|dollars", "\u20ac": "euro|euros", "\xa3": "livre|livres"},
+    "es": {"$": "d\xf3lar|d\xf3lares", "\u20ac": "euro|euros", "\xa3": "libra|libras"},
+    "it": {"$": "dollaro|dollari", "\u20ac": "euro", "\xa3": "sterlina|sterline"},
     "nl": {"$": "dollar", "\u20ac": "euro", "\xa3": "pond"},
 }
+"""Of one, and of several where that is another word."""
 _PERCENT = {
     "en": "percent|per cent", "de": "Prozent", "pt": "por cento", "fr": "pour cent",
     "es": "por ciento", "it": "per cento", "nl": "procent", "sv": "procent", "da": "procent",
@@ -213,6 +216,38 @@ _MAGNITUDES = re.compile(
     "|[\u4e07\u842c\u5104\u4ebf\u5146\ub9cc\uc5b5])",
     re.IGNORECASE,
 )
+
+
+_MAGNITUDE_NAMES: Mapping[str, Mapping[int, tuple[str, ...]]] = {
+    "en": {6: ("million", "million"), 9: ("billion", "billion"), 12: ("trillion", "trillion")},
+    "de": {
+        6: ("Million", "Millionen", "Mio."),
+        9: ("Milliarde", "Milliarden", "Mrd."),
+        12: ("Billion", "Billionen", "Bio."),
+    },
+}
+_BEHIND_AMOUNTS = {
+    "en": re.compile(
+        "[ \u00a0\u202f]?(?:(?P<z6>million|mn|m)|(?P<z9>billion|bn|b)|(?P<z12>trillion|tn))"
+        r"(?!\w)",
+        re.IGNORECASE,
+    ),
+    "de": re.compile(
+        "[ \u00a0\u202f](?:(?P<z6>Mio\\.?|Million(?:en)?)|(?P<z9>Mrd\\.?|Milliarden?)"
+        "|(?P<z12>Bio\\.?|Billion(?:en)?))(?!\\w)"
+    ),
+}
+
+
+def magnitude_names(language: str) -> Mapping[int, tuple[str, ...]]:
+    """By zeros, the word of a language for one, for many, and perhaps a short one; or nothing."""
+    return _MAGNITUDE_NAMES.get(language, {})
+
+
+def magnitude(language: str) -> re.Pattern[str] | None:
+    """What matches a word behind an amount of money that stands for its zeros, in a group `z6`,
+    `z9` or `z12`; None where a language has no `magnitude_names`."""
+    return _BEHIND_AMOUNTS.get(language)
 
 
 def has_magnitude(text: str, place: int) -> bool:
@@ -282,9 +317,10 @@ def percent_word(language: str) -> re.Pattern[str] | None:
     return re.compile(rf"[ \u00a0\u202f-]?(?:{words})(?!\w)")
 
 
-def unit_names(unit: str, language: str) -> tuple[str, ...]:
-    """What a language calls a percent sign or the sign of a currency, for many; else nothing."""
+def unit_names(unit: str, language: str, *, of_one: bool = False) -> tuple[str, ...]:
+    """What a language calls a percent sign or the sign of a currency, for many or for one; else
+    nothing."""
     if unit == "%":
         return tuple(filter(None, _PERCENT.get(language, "").split("|")))
     name = _CURRENCY_NAMES.get(language, {}).get(CODES.get(unit, unit))
-    return () if name is None else (name,)
+    return () if name is None else (name.split("|")[0 if of_one else -1],)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.checkpoints.embedded import EMBEDDED
 from model.text.number_runs import NumberReader
 from model.text.numbers import Number, find
 from model.text.runs import Run, RunReader
@@ -66,7 +68,7 @@ def test_what_no_form_can_write_is_kept() -> None:
 
 
 def test_a_number_gives_way_to_what_is_kept() -> None:
-    sentence = "a 1.500 \u20ac 12-34-56 a"
+    sentence = "a 1.500 \u20b4 12-34-56 a"
     kept = ((8, 9), (13, 14))
 
     runs = _runs(sentence, "de", "en", *kept)
@@ -75,7 +77,49 @@ def test_a_number_gives_way_to_what_is_kept() -> None:
     assert runs[0].forms[0] == "1,500"
 
 
-SIGNS = st.text(st.sampled_from("12 .,-$%a:\xbd"), max_size=16)
+@pytest.mark.parametrize(
+    ("source", "sentence", "signs", "read"),
+    [
+        ("en", "a \u20ac50 a", [2], "50 euros"),
+        ("en", "a \u20ac1 a", [2], "1 euro"),
+        ("en", "a -\u20ac1.50 a", [3], "-1.50 euros"),
+        ("en", "a \u20ac5-\u20ac10 a", [2, 5], "5-10 euros"),
+        ("en", "a \u20ac85k-\u20ac100k a", [2, 7], "85,000-100,000 euros"),
+        ("de", "a 5 \u20ac\u201310 \u20ac a", [4, 9], "5\u201310 Euro"),
+        ("en", "a \u20ac3.2bn a", [2], "3.2 billion euros"),
+        ("de", "a 5 Mio. \u20ac a", [9], "5 Millionen Euro"),
+        ("de_DE", "a 5 \u20ac a", [4], "5 Euro"),
+        ("deu_Latn", "a 5 \u20ac a", [4], "5 Euro"),
+    ],
+)
+def test_a_sign_of_a_currency_that_cannot_be_read_is_read_as_its_word(
+    source: str, sentence: str, signs: list[int], read: str
+) -> None:
+    tokenizer = Tokenizer.from_file(Path(EMBEDDED["en-de"]) / "tokenizer.model")
+    reader = NumberReader(tokenizer, source=source, target="de" if source == "en" else "en")
+    [[run]] = reader.runs([sentence], [[(place, place + 1) for place in signs]], {})
+    assert (sentence[run.begin : run.end], run.read_as) == (sentence[2:-2], read)
+    assert len(run.forms) == len(run.finals) > 0
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kept"),
+    [
+        ("a \u20ac50 a", [(2, 4)]),  # with a digit
+        ("a \u20ac50 a", [(0, 3)]),  # with what stands before it
+        ("a \u20ac5-\u20ac10 a", [(2, 3)]),  # only one of two
+        ("a \u20ac5-\u20ac10 a", [(2, 3), (4, 6)]),
+        ("a \u20b450 a", [(2, 3)]),  # whose word is not known
+    ],
+)
+def test_an_amount_of_which_anything_else_is_kept_is_read_without_it(
+    sentence: str, kept: list[tuple[int, int]]
+) -> None:
+    for run in _runs(sentence, "en", "de", *kept):
+        assert not any(run.begin < end and begin < run.end for begin, end in kept)
+
+
+SIGNS = st.text(st.sampled_from("12 .,-\u20b4%a:\xbd"), max_size=16)
 
 
 @given(SIGNS, SIGNS, st.lists(st.integers(0, 16), max_size=6, unique=True).map(sorted))
@@ -162,7 +206,7 @@ def test_the_sign_of_a_currency_that_is_kept_has_a_unit_too() -> None:
     name = Run(2, 6, final="{x}")
     assert reader.with_units(name) is name
     euro = reader.with_units(Run(2, 3, final="€"))
-    (amount,) = _runs("a €5 a", "en", "de", (2, 3))
+    (amount,) = _runs("a (5 a", "en", "de")
     plain = RunReader(TOKENIZER, placeholders=False)
     reading = plain.read("a €5 a", [euro._replace(read_as="$", forms=("$",)), amount], read_as={})
     parts = [TOKENIZER.tokenize(text) for text in ("a", "$", "5", "$ a")]

@@ -90,6 +90,8 @@ def test_every_character_has_an_origin(text: str) -> None:
         ("en", "180 lbs., \xbd tsp. ext. 4", "180 pounds, \xbd teaspoons extension 4"),
         ("de", "45 Min. um 800, Min. 3", "45 Minuten um 800, Min. 3"),
         ("en", "5 min. of it, min. 5, Nos. 1-3", "5 minutes of it, min. 5, numbers 1-3"),
+        ("en", "1 hr. or 21 min., 1.1 lb., 1 mi.", "1 hour or 21 minutes, 1.1 pounds, 1 mile."),
+        ("de", "1 Std., 11 Sek., 1 Mio. Euro", "1 Stunde, 11 Sekunden, 1 Million Euro"),
         ("en", "No.", "No."),
         ("en", "I said No. No. 5", "I said No. number 5"),
         ("en", "Order no. ", "Order number "),  # before a number that is kept

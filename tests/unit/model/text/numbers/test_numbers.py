@@ -105,6 +105,30 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("pt", "en", "de 5 a 7 anos", ["5 to 7", "5\u20137"]),
         ("de", "pt", "10 bis 1.500 Leute", ["10 a 1.500", "10\u20131.500"]),
         ("en", "de", "2.5 to 3.5 m", ["2,5 bis 3,5", "2,5\u20133,5"]),
+        # From one amount to another
+        ("en", "de", "for $5-10", ["5-10\xa0$", "5-10 Dollar", "5 bis 10\xa0$", "5 bis 10 Dollar"]),
+        ("en", "de", "for $5\u2013$10",
+         ["5\u201310\xa0$", "5\u201310 Dollar", "5 bis 10\xa0$", "5 bis 10 Dollar"]),
+        ("en", "de", "for $5 - $10",
+         ["5 bis 10\xa0$", "5 bis 10 Dollar", "5\u201310\xa0$", "5\u201310 Dollar"]),
+        ("en", "de", "by 5-10%",
+         ["5-10\xa0%", "5-10 Prozent", "5 bis 10\xa0%", "5 bis 10 Prozent"]),
+        ("en", "de", "by 5%-10%",
+         ["5-10\xa0%", "5-10 Prozent", "5 bis 10\xa0%", "5 bis 10 Prozent"]),
+        ("de", "en", "5.000\u201310.000 \u20ac",
+         ["\u20ac5,000\u201310,000", "5,000\u201310,000 euros", "\u20ac5,000 to 10,000",
+          "5,000 to 10,000 euros"]),
+        ("de", "en", "5 \u20ac\u201310 \u20ac",
+         ["\u20ac5\u201310", "5\u201310 euros", "\u20ac5 to 10", "5 to 10 euros"]),
+        ("en", "pt", "US$5-10", ["US$\xa05-10", "US$\xa05 a 10"]),
+        ("en", "de", "12-15 MB", ["12-15 MB", "12 bis 15 MB"]),
+        ("en", "de", "$1.5-2 million", ["1,5-2", "1,5 bis 2"]),
+        ("en", "de", "-$5-$10", ["10\xa0$", "10 Dollar"]),
+        ("en", "de", "$5-\u20ac10", ["10\xa0\u20ac", "10 Euro"]),
+        # One, and as many as one
+        ("de", "en", "für 1 \u20ac", ["\u20ac1", "1 euro"]),
+        ("de", "en", "für 1,00 \u20ac", ["\u20ac1.00", "1.00 euros"]),
+        ("en", "es", "for $1", ["1\xa0$", "1 dólar"]),
         # With words
         ("en", "de", "90 percent of it", ["90\xa0%", "90 Prozent"]),
         ("en", "de", "$2.3 billion", ["2,3"]),
@@ -193,6 +217,76 @@ def test_each_kind(source: str, target: str, text: str, forms: list[str]) -> Non
 
     assert text[number.begin : number.end] == number.text
     assert list(written(number, target)) == forms
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "text", "forms"),
+    [
+        ("en", "de", "$5 million", ["5 Millionen $", "5 Millionen Dollar", "5 Mio. Dollar"]),
+        ("en", "de", "\u20ac3.2bn",
+         ["3,2 Milliarden \u20ac", "3,2 Milliarden Euro", "3,2 Mrd. Euro"]),
+        ("en", "de", "\xa31m", ["1 Million \xa3", "1 Million Pfund", "1 Mio. Pfund"]),
+        ("en", "de", "\u20ac1,500 trillion",
+         ["1.500 Billionen \u20ac", "1.500 Billionen Euro", "1.500 Bio. Euro",
+          "1500 Billionen \u20ac", "1500 Billionen Euro", "1500 Bio. Euro"]),
+        ("en", "de", "$5-$10 million",
+         ["5-10 Millionen $", "5-10 Millionen Dollar", "5-10 Mio. Dollar", "5\u201310 Mio. Dollar",
+          "5 bis 10 Millionen $", "5 bis 10 Millionen Dollar", "5 bis 10 Mio. Dollar"]),
+        ("en", "de", "$5-10 million",
+         ["5-10 Millionen $", "5-10 Millionen Dollar", "5-10 Mio. Dollar", "5\u201310 Mio. Dollar",
+          "5 bis 10 Millionen $", "5 bis 10 Millionen Dollar", "5 bis 10 Mio. Dollar"]),
+        ("de", "en", "1 Mio. \u20ac", ["\u20ac1 million", "1 million euros"]),
+        ("de", "en", "2,5 Milliarden \u20ac", ["\u20ac2.5 billion", "2.5 billion euros"]),
+        ("de", "en", "1 Billion $", ["$1 trillion", "1 trillion dollars"]),
+        ("en", "fr", "$5 million", ["$5 million"]),
+    ],
+)  # fmt: skip
+def test_money_and_the_word_for_its_zeros_are_one_if_that_is_asked_for(
+    source: str, target: str, text: str, forms: list[str]
+) -> None:
+    (number,) = find(f"It was {text}.", source, amounts=True)
+    assert (number.begin, number.end) == (7, 7 + len(text))
+    assert list(written(number, target)) == forms
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "numbers"),
+    [
+        ("en", "5 million people paid $5", ["5", "$5"]),
+        ("en", "a $5-million deal", ["5"]),
+        ("en", "$5 moved", ["$5"]),
+        ("en", "5 million and $6", ["5", "$6"]),
+        ("en", "$5 and 3 million", ["$5", "3"]),
+        ("en", "$5-\u20ac6 million", ["$5", "\u20ac6 million"]),
+        ("en", "$5 to $6 million", ["$5", "$6 million"]),
+        ("de", "5 Mio. Leute und 3 \u20ac", ["5", "3 \u20ac"]),
+        ("de", "5 Mio. \u20ac, 3 Mrd. \u20ac", ["5 Millionen \u20ac", "3 Milliarden \u20ac"]),
+        ("fr", "$5 million", ["5"]),
+    ],
+)
+def test_what_is_no_money_with_a_word_for_its_zeros(
+    language: str, text: str, numbers: list[str]
+) -> None:
+    assert [number.text for number in find(text, language, amounts=True)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "form"),
+    [
+        ("$85k-100k a year", "$85,000-100,000", "85.000-100.000\xa0$"),
+        ("$85k\u2013$100k a year", "$85,000\u2013$100,000", "85.000\u2013100.000\xa0$"),
+        ("\u20ac1.5k-2.5k", "\u20ac1,500-2,500", "1.500-2.500\xa0\u20ac"),
+    ],
+)
+def test_letters_for_zeros_in_ranges_of_money(text: str, read: str, form: str) -> None:
+    (number,) = find(text, "en")
+    assert (number.text, written(number, "de")[0]) == (read, form)
+    assert text[number.begin : number.end] == text.removesuffix(" a year")
+
+
+@pytest.mark.parametrize("text", ["$5k-run", "$5k-10", "$5k-10th", "85k-100k euros"])
+def test_letters_that_stand_for_no_zeros_of_a_range(text: str) -> None:
+    assert "000" not in "".join(number.text for number in find(text, "en"))
 
 
 def test_the_kinds_are_told_apart() -> None:
