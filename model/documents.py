@@ -6,10 +6,11 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 
 from model.errors import InvalidRequestError
 from model.text.alternatives import best_sums
+from model.text.markup.amounts import parts_amounts
 from model.text.markup.attributes import with_attributes
 from model.text.markup.block import Block, Document
 from model.text.markup.documents import read_document
@@ -54,6 +55,7 @@ class Documents:
         self.text_options = replace(
             options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False,
             ignore_tags=(), structure=DETECTED_STRUCTURE,
+            parted_amounts=any(map(parts_amounts, chain.from_iterable(blocks))),
         )  # fmt: skip
         """Those of `texts`."""
 

@@ -19,6 +19,7 @@ from model.text.glossary import Glossary, TermMatch
 from model.text.kept_strings import KeptStrings, kept_spans
 from model.text.known_terms import KnownTerms
 from model.text.languages import Pair
+from model.text.numbers.words import names_amount
 from model.text.runs import Reading, RunReader
 from model.text.segmentation import Segment, SegmentedText, Segmenter
 from model.text.target_prefix import Seam
@@ -157,7 +158,7 @@ class Preprocessor:
     ) -> CallOptions:
         """How the texts of a call are cut."""
         return CallOptions(
-            segmenter=self._segmenter(pair),
+            segmenter=self._segmenter(pair, _may_join_amounts(text_options)),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._encoder(pair),
             aligned=return_alignments,
@@ -330,8 +331,19 @@ def _known_terms(pair: Pair) -> KnownTerms:
     return KnownTerms(pair.source, pair.target)
 
 
+def _may_join_amounts(options: TextOptions) -> bool:
+    """Whether amounts of money may be one with their words: not where these are asked for, or not
+    wanted, or in other elements of markup."""
+    asked = (*options.banned_terms, *(entry.source for entry in options.glossary))
+    return not options.parted_amounts and not any(map(names_amount, asked))
+
+
 def _segmenter(
-    tokenizer: Tokenizer, metadata: ModelMetadata, max_tokens: int, pair: Pair
+    tokenizer: Tokenizer,
+    metadata: ModelMetadata,
+    max_tokens: int,
+    pair: Pair,
+    joined_amounts: bool,
 ) -> Segmenter:
     return Segmenter(
         tokenizer,
@@ -339,6 +351,7 @@ def _segmenter(
         target=pair.target,
         max_tokens=max_tokens,
         placeholders=metadata.placeholders,
+        joined_amounts=joined_amounts,
     )
 
 

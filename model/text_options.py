@@ -98,6 +98,8 @@ class TextOptions:
     """Names of elements of HTML and XML that are not translated, with all that is in them."""
     structure: XmlStructure = DETECTED_STRUCTURE
     """What parts the texts of XML."""
+    parted_amounts: bool = False
+    """Whether markup parts an amount of money from its sign or its words, or a range of amounts."""
 
     def __post_init__(self) -> None:
         for name in ("keep", "keep_spans", "glossary", "banned_terms", "ignore_tags"):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from itertools import chain, compress
+from numbers import Integral
 from operator import is_
 
 import numpy as np
@@ -660,10 +661,11 @@ class Engine:
             packed = None
         # Those below zero are the largest when they are read without a sign.
         if packed is None or np.frombuffer(packed, np.uint32).max() >= vocab_size:
-            found = sorted(chain.from_iterable(sources))
+            found = next(
+                each for each in chain.from_iterable(sources) if not _is_id(each, vocab_size)
+            )
             raise InvalidRequestError(
-                f"source ids must be whole numbers in [0, {vocab_size}), but are from {found[0]} "
-                f"to {found[-1]}"
+                f"source ids must be whole numbers in [0, {vocab_size}), but one is {found!r}"
             )
         return packed
 
@@ -698,6 +700,10 @@ def _settle(finished: FinishedSequences, now: float) -> None:
                 _settle(FinishedSequences([sequence], [found]), now)
     else:
         settle([sequence.future for sequence in sequences], results)
+
+
+def _is_id(value: object, vocab_size: int) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) < vocab_size
 
 
 def _tell(decided: DecidedTokens) -> None:

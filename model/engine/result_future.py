@@ -151,11 +151,14 @@ def _counted_down(
 
 def results(futures: Collection[ResultFuture[_T]]) -> list[_T]:
     """The results of some futures, as soon as they are there; or raises the first error of those
-    that have ended by now."""
+    that have ended by now, or of those that it waits for."""
     for future in futures:
         if future._error is not None:
             raise future._error
-    return [cast(_T, each._result) if each._done else each.result() for each in futures]
+    return [
+        cast(_T, each._result) if each._done and each._error is None else each.result()
+        for each in futures
+    ]
 
 
 def settle(futures: Iterable[ResultFuture[_T]], results: Iterable[_T]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +35,8 @@ _ANY, _NEXT = "\1", "\2"
 _MOST_SPELT = 2
 """Digits of a number that may be written as a word."""
 _MOST_REMEMBERED = 4096
+_GOES_ON = re.compile(r"-\w")
+"""Behind an amount that is a part of a word: the \u20ac50-plus."""
 _Known = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 """What may be written for a number, what is meant by each, and its units."""
 _new = tuple.__new__
@@ -47,12 +50,17 @@ class NumberReader:
         tokenizer: of the model; a number that it cannot write in any form is kept as it is.
         source: code of the language of the sentences.
         target: code of the language that they are translated into.
+        joined: whether amounts of money that belong together are one, with words for their zeros
+            and signs.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, source: str, target: str) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, source: str, target: str, joined: bool = True
+    ) -> None:
         self._tokenizer = tokenizer
         self._source = source
         self._target = target
+        self._joined = joined
         self._writable: set[str] = set()
         """Characters of numbers, of which there are hundreds, that the vocabulary has."""
         self._unwritable: set[str] = set()
@@ -121,23 +129,30 @@ class NumberReader:
         if not isinstance(value, Quantity | Compound | Amount) or value.unit not in CURRENCIES:
             return None
         begin, end = begin - start, end - start
-        signs = [at for at in range(begin, end) if sentence[at] == value.unit]
+        signs = [(at, at + 1) for at in range(begin, end) if sentence[at] == value.unit]
         rules = conventions(self._source)
         of_one = isinstance(value, Quantity) and value.is_one
         names = unit_names(value.unit, rules.language, of_one=of_one) if rules else ()
-        if not names or [span[:2] for span in kept if span[0] < end] != [
-            (at, at + 1) for at in signs
-        ]:
+        if not (self._joined and names) or _GOES_ON.match(sentence, end):
             return None
-        digits = "".join(map(str.strip, text.split(value.unit)))
-        return number._replace(text=f"{digits} {names[0]}")
+        if [span[:2] for span in kept if span[0] < end] != signs:
+            return None
+        name = names[0]
+        if sentence.isupper():
+            name = name.upper()
+        elif sentence.istitle():
+            name = name.capitalize()
+        sign = re.escape(value.unit)
+        digits = re.sub(rf"{sign} ?(?=[\d.])|(?<=[\w.]) ?{sign}", "", text)
+        return number._replace(text=f"{digits} {name}")
 
     def may_have_numbers(self, text: str) -> bool:
         """Whether sentences, one behind the other, are to be read."""
         return has_digits(text) or bool(find_spelled(text, self._source))
 
     def _found(self, text: str, **limit: int) -> list[Number]:
-        numbers = find(text, self._source, amounts=self._names_magnitudes, **limit)
+        amounts = self._joined and self._names_magnitudes
+        numbers = find(text, self._source, ranges=self._joined, amounts=amounts, **limit)
         spelled = find_spelled(text, self._source)
         return sorted([*numbers, *spelled]) if spelled else numbers
 

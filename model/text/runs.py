@@ -52,6 +52,8 @@ _ARTICLE = re.compile(rf"(?<![\w'\u2019.\-/])(an?)\s+{_OPENS}*\Z", re.IGNORECASE
 _BEGINS = re.compile(rf"(?:\A\W*|{_OPENS}|[.!?:\u2026][\"')\u2019\u201d]*\s+)\Z")
 """What stands before the first word of a sentence, or of what is quoted in one."""
 _ENDS_WITH_ONE = re.compile(r"(?<![\w.,:/-])1\Z")
+_LONG_WORD = re.compile(r"[^\W\d_]{4,}")
+"""No unit, in a number: those mean other things in capitals."""
 _CLOSES = ".,;:!?)]}\u2026\u201d\u00bb"
 
 
@@ -462,6 +464,8 @@ class _Writer:
             number = self._reading.runs[run]
             before = self._reading.sentence[max(0, number.begin - 1) : number.begin]
             text = _apart(self._text, _with_finals(text, number), before)
+            if self._reading.all_caps:
+                text = _LONG_WORD.sub(lambda word: word[0].upper(), text)
         if run is not None:
             self._units += self._reading.runs[run].units
         elif text.strip():

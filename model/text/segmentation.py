@@ -179,6 +179,7 @@ class Segmenter:
         target: code of the language that they are translated into, for models that read it.
         max_tokens: most token ids of a segment, all that the encoder reads included.
         placeholders: whether the model was trained to read one for what is kept within a sentence.
+        joined_amounts: see `NumberReader`.
 
     Raises:
         InvalidRequestError: `max_tokens` leaves no room for a token besides the end token and
@@ -194,6 +195,7 @@ class Segmenter:
         target: str = "",
         max_tokens: int,
         placeholders: bool = False,
+        joined_amounts: bool = True,
     ) -> None:
         self._encoder = tokenizer.source_encoder(Pair(language, target))
         least = len(self._encoder.before) + len(self._encoder.after) + 1
@@ -211,7 +213,9 @@ class Segmenter:
         self._truecaser = Truecaser(tokenizer.source, language)
         self._umlauts = UmlautReader(tokenizer.source) if self._base_language == "de" else None
         self._protection = Protection(tokenizer)
-        self._numbers = NumberReader(tokenizer, source=language, target=target or language)
+        self._numbers = NumberReader(
+            tokenizer, source=language, target=target or language, joined=joined_amounts
+        )
         self.reader = RunReader(tokenizer, placeholders=placeholders, target=target)
         """Reads what is cut, and puts the translations of segments together."""
 

@@ -120,8 +120,13 @@ _HOURS = re.compile(r"(\d{1,2})(?::([0-5]\d))?([-\u2013])(\d{1,2})(?::([0-5]\d))
 _GOES_ON = re.compile(r"\w|[-\u2013](?!\d{1,3}(?:[.,]\d{1,3})?[kKMB](?!\w))[^\W_]")
 """Behind the letter of an amount: another word, or something else than the end of a range that has
 a letter, too."""
-_MAY_BE_RANGE = re.compile(rf"[-\u2013] ?[{_CURRENCIES}]|[%\u2030{_CURRENCIES}kKMB] ?[-\u2013] ?\d")
-"""Of numbers with units, of which each has its own; none is without it."""
+_MAY_BE_RANGE = re.compile(
+    rf"[-\u2013] ?(?:[A-Z]{{0,3}}[{_CURRENCIES}]|{_CODES})"
+    rf"|(?:[%\u2030{_CURRENCIES}kKMB]|{_CODES}) ?[-\u2013] ?\d"
+)
+"""In any text with a range of numbers of which each has a unit, or a letter for its zeros."""
+_CHAIN = re.compile(rf" ?[-\u2013] ?[A-Z]{{0,3}}[{_CURRENCIES}\d]")
+_DIGIT_BEHIND = re.compile(rf"[ {SPACES}]?\d")
 _SIGN_BEHIND = re.compile(rf"[ {SPACES}]?([{_CURRENCIES}])(?![\w{_CURRENCIES}])")
 _ZEROS = {"k": 3, "K": 3, "M": 6, "B": 9}
 _JOINT = re.compile(rf"[{_JOINTS}]")
@@ -136,7 +141,12 @@ def has_digits(text: str) -> bool:
 
 
 def find(
-    text: str, language: str, *, most: int = _MOST_NUMBERS, amounts: bool = False
+    text: str,
+    language: str,
+    *,
+    most: int = _MOST_NUMBERS,
+    ranges: bool = True,
+    amounts: bool = False,
 ) -> list[Number]:
     """All numbers of a text, in order; each of its digits is in one of them.
 
@@ -144,6 +154,7 @@ def find(
         text: a sentence, or a longer text; what a line has says nothing about the next one.
         language: its code; of a language that CLDR does not know all numbers are `Unchanged`.
         most: numbers that are understood.
+        ranges: whether two of the same unit with a dash between them are one.
         amounts: whether money and the word for its zeros behind it are one.
     """
     if not _DIGIT.search(text):
@@ -154,7 +165,7 @@ def find(
     numbers = list(islice(_numbers(text, rules), most))
     rest = _unchanged(text, numbers[-1].end) if len(numbers) == most else []
     numbers = _with_clock_ranges(text, numbers)
-    if _MAY_BE_RANGE.search(text):
+    if ranges and _MAY_BE_RANGE.search(text):
         numbers = _with_money_ranges(text, numbers)
     if amounts and not CURRENCIES.isdisjoint(text):
         numbers = _with_amounts(text, numbers, rules.language)
@@ -309,7 +320,7 @@ def _with_money_ranges(text: str, numbers: list[Number]) -> list[Number]:
     """`numbers` with those of the same currency, or shares, as one that a dash makes a range."""
     joined: list[Number] = []
     for number in numbers:
-        if joined and (value := _money_range(text, joined[-1], number)) is not None:
+        if joined and (value := _money_range(text, joined, number)) is not None:
             first = joined.pop()
             written = first.text + text[first.end : number.begin] + number.text
             number = Number(first.begin, number.end, written, value)
@@ -317,19 +328,32 @@ def _with_money_ranges(text: str, numbers: list[Number]) -> list[Number]:
     return joined
 
 
-def _money_range(text: str, first: Number, last: Number) -> Compound | None:
-    """From how much to how much two numbers are; None if they are no such range."""
+def _money_range(text: str, before: list[Number], last: Number) -> Compound | None:
+    """From how much to how much the last of those `before` and `last` are; None if they are no such
+    range."""
+    first = before[-1]
     if not (isinstance(first.value, Quantity) and isinstance(last.value, Quantity)):
         return None
     between, unit = text[first.end : last.begin], first.value.unit
-    if not unit or between.strip(" ") not in _DASHES or first.value.sign or last.value.sign:
+    dash = between.strip(" ")
+    if not unit or dash not in _DASHES or first.value.sign or last.value.sign:
         return None
     # $85k-100k: of amounts without letters these are one number already.
     goes_on = between in _DASHES and _is_plain(last.value) and text[last.end - 1] in _ZEROS
     if last.value.unit != unit and not goes_on:
         return None
+    # With spaces it may be a thought: 50 EUR - 10 EUR more.
+    if between != dash and not _size(first.value) < _size(last.value):
+        return None
+    goes_further = len(before) > 1 and text[before[-2].end : first.begin].strip(" ") in _DASHES
+    if goes_further or _CHAIN.match(text, last.end):
+        return None
     parts = first.value._replace(unit=""), last.value._replace(unit="")
-    return Compound(parts, (between,), unit)
+    return Compound(parts, (dash,), unit)
+
+
+def _size(value: Quantity) -> float:
+    return float(f"{value.whole or '0'}.{value.fraction or '0'}")
 
 
 def _with_amounts(text: str, numbers: list[Number], language: str) -> list[Number]:
@@ -353,36 +377,51 @@ def _amount(
 ) -> Number | None:
     """Money, `last` before it, with the `word` behind it; None if it has no sign of a currency."""
     value = number.value
-    if not isinstance(value, Quantity | Compound) or not (_is_plain(value) or _is_dashed(value)):
+    if not (_is_plain(value) or (_is_dashed(value) and not value.unit)):
         return None
+    assert isinstance(value, Quantity | Compound)
     assert word.lastgroup is not None
-    zeros = int(word.lastgroup.removeprefix("z"))
-    of_one = isinstance(value, Quantity) and value.is_one
-    name = magnitude_names(language)[zeros][0 if of_one else 1]
-    begin = max(last.end if last else 0, number.begin - _MOST_BEFORE)
-    if before := _UNIT_BEFORE.search(text[begin : number.begin]):
-        begin += before.start()
-        unit = before[0].rstrip()
-        written = f"{before[0]}{number.text} {name}"
-        first = _first_of_money(text, last, begin, unit)
-        if last is not None and first is not None and isinstance(value, Quantity):
-            sign = text[last.end : begin]
-            written = f"{last.text}{sign}{written}"
-            begin, value = last.begin, Compound((first, value), (sign,))
-        return Number(begin, word.end(), written, Amount(value, zeros, unit))
-    if behind := _SIGN_BEHIND.match(text, word.end()):
-        written = f"{number.text} {name} {behind[1]}"
-        return Number(number.begin, behind.end(), written, Amount(value, zeros, behind[1]))
-    return None
-
-
-def _first_of_money(text: str, last: Number | None, begin: int, unit: str) -> Quantity | None:
-    """What `last` is without its unit, if that and a dash make it the first of a range that goes on
-    from a place on."""
-    if last is None or not isinstance(last.value, Quantity) or last.value.sign:
+    zeros, name = int(word.lastgroup[1:]), word[word.lastgroup]
+    if word.lastgroup[0] != "m" and len(name) < len("million"):
+        of_one = isinstance(value, Quantity) and value.is_one
+        name = magnitude_names(language)[zeros][0 if of_one else 1]
+    begin, end = number.begin, word.end()
+    written = f"{number.text} {name}"
+    first = max(last.end if last else 0, begin - _MOST_BEFORE)
+    if before := _UNIT_BEFORE.search(text[first:begin]):
+        unit, begin = before[0].rstrip(), first + before.start()
+        written = before[0] + written
+    elif behind := _SIGN_BEHIND.match(text, end):
+        unit, end = behind[1], behind.end()
+        written = f"{written} {unit}"
+    else:
+        unit = ""  # that of the first of a range
+    if last is not None and (start := _first_of_money(text, last, begin, unit, zeros)) is not None:
+        assert isinstance(value, Quantity)
+        sign = text[last.end : begin]
+        unit = unit or last.text[0]
+        begin, written, value = (
+            last.begin,
+            last.text + sign + written,
+            Compound((start, value), (sign,)),
+        )
+    if unit not in CURRENCIES:
         return None
-    is_first = last.value.unit == unit and text[last.end : begin] in _DASHES
-    return last.value._replace(unit="") if is_first else None
+    return Number(begin, end, written, Amount(value, zeros, unit))
+
+
+def _first_of_money(text: str, last: Number, begin: int, unit: str, zeros: int) -> Quantity | None:
+    """What `last` is without its unit, if that and a dash make it the first of a range of money of
+    the same unit and as many zeros, or without those, that goes on from a place on."""
+    if text[last.end : begin] not in _DASHES:
+        return None
+    value = last.value
+    if isinstance(value, Amount):
+        is_first = unit in ("", value.unit) and value.zeros == zeros
+        return value.number if is_first and isinstance(value.number, Quantity) else None
+    if not isinstance(value, Quantity) or value.sign or not unit or value.unit != unit:
+        return None
+    return value._replace(unit="")
 
 
 def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
@@ -492,6 +531,8 @@ def _with_suffix(
         if found is not None:
             return found
     elif first <= _UNIT_BEHIND and _is_dashed(value) and (unit := _UNIT.match(text, end)):
+        if _DIGIT_BEHIND.match(text, unit.end()):  # it is that of the next number
+            return value, end
         return value._replace(unit=_unit_of(unit)), unit.end()
     around = suffixes(rules.language)
     written = text[begin:end]

@@ -217,7 +217,8 @@ def _compound(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
 def _range_of_amounts(value: Compound, rules: Conventions) -> Iterator[tuple[str, ...]]:
     """A range with its unit once, or twice where that stands before numbers."""
     beside, named = _around_number(value.unit, "", rules)
-    between = (*_DASHES, f" {range_word(rules.language)} ")
+    word = range_word(rules.language)
+    between = _DASHES if word is None else (*_DASHES, f" {word} ")
     for spelt in [tuple(dict.fromkeys(each)) for each in _compound(value, rules)]:
         forms = [form.replace(_NUMBER, each) for each in spelt for form in beside]
         if beside[0].startswith(value.unit):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
-from model.text.numbers.conventions import CODES
+from model.text.numbers.conventions import CODES, CURRENCIES
 
 __all__ = [
     "Suffixes",
     "has_magnitude",
     "magnitude",
     "magnitude_names",
+    "names_amount",
     "names_part",
     "number_words",
     "ordinals",
@@ -227,16 +228,35 @@ _MAGNITUDE_NAMES: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     },
 }
 _BEHIND_AMOUNTS = {
+    # $5m, but not the options of $5 b) and $10 M/L.
     "en": re.compile(
-        "[ \u00a0\u202f]?(?:(?P<z6>million|mn|m)|(?P<z9>billion|bn|b)|(?P<z12>trillion|tn))"
-        r"(?!\w)",
+        "(?:[ \u00a0\u202f]?(?:(?P<z6>million|mn)|(?P<z9>billion|bn)|(?P<z12>trillion|tn))"
+        r"|(?-i:(?:(?P<s6>m)|(?P<s9>b))(?![&/]|-[^\W\d])))(?!\w)",
         re.IGNORECASE,
     ),
+    # The full stop at the end is that of the sentence, too.
     "de": re.compile(
-        "[ \u00a0\u202f](?:(?P<z6>Mio\\.?|Million(?:en)?)|(?P<z9>Mrd\\.?|Milliarden?)"
-        "|(?P<z12>Bio\\.?|Billion(?:en)?))(?!\\w)"
+        r"[ \u00a0\u202f](?:(?:(?P<z6>Mio)|(?P<z9>Mrd)|(?P<z12>Bio))(?:\.(?!\s*(?:\n|\Z)))?"
+        r"|(?P<m6>Million(?:en)?)|(?P<m9>Milliarden?)|(?P<m12>Billion(?:en)?))(?!\w)"
     ),
 }
+
+
+@cache
+def _words_of_amounts() -> re.Pattern[str]:
+    words = {"Mio", "Mrd", "Bio", "bn", "mn", "tn"}
+    for names in _CURRENCY_NAMES.values():
+        words.update("|".join(names.values()).split("|"))
+    for magnitudes in _MAGNITUDE_NAMES.values():
+        words.update(*magnitudes.values())
+    signs = "".join(sorted(CURRENCIES))
+    either = "|".join(map(re.escape, sorted(words)))
+    return re.compile(rf"[{signs}]|(?<!\w)(?:{either})(?!\w)", re.IGNORECASE)
+
+
+def names_amount(text: str) -> bool:
+    """Whether a text has a currency, its sign, or a word such as million."""
+    return _words_of_amounts().search(text) is not None
 
 
 def magnitude_names(language: str) -> Mapping[int, tuple[str, ...]]:
@@ -245,8 +265,8 @@ def magnitude_names(language: str) -> Mapping[int, tuple[str, ...]]:
 
 
 def magnitude(language: str) -> re.Pattern[str] | None:
-    """What matches a word behind an amount of money that stands for its zeros, in a group `z6`,
-    `z9` or `z12`; None where a language has no `magnitude_names`."""
+    """What matches a word behind an amount of money that stands for its zeros, in a group whose
+    name is a letter and how many; None where a language has no `magnitude_names`."""
     return _BEHIND_AMOUNTS.get(language)
 
 

@@ -83,11 +83,14 @@ def test_a_source_must_fit_the_model(start: Open) -> None:
     for tokens in ([], [5] * 65):
         with pytest.raises(InvalidRequestError, match="must have 1 to 64 tokens, but has"):
             engine.submit([tokens], GREEDY)
-    for tokens in ([5, 400], [-1, 5], [5, 2**70], [5, -(2**70)], [1.5, 5]):
-        least, most = min(tokens), max(tokens)
-        expected = rf"must be whole numbers in \[0, 400\), but are from {least} to {most}$"
+    for tokens, wrong in (
+        ([5, 400], "400"), ([-1, 5], "-1"), ([5, 2**70], str(2**70)),
+        ([5, -(2**70)], str(-(2**70))),
+        ([5, 1.5, 5], "1.5"), ([5, None], "None"), ([5, "7"], "'7'"),
+    ):  # fmt: skip
+        expected = rf"must be whole numbers in \[0, 400\), but one is {wrong}$"
         with pytest.raises(InvalidRequestError, match=expected):
-            engine.submit([tokens], GREEDY)
+            engine.submit([[7, 3], tokens], GREEDY)
 
 
 def test_a_beam_must_fit_one_worker(start: Open) -> None:

@@ -138,6 +138,18 @@ def test_results_of_many_are_theirs_in_order_and_an_error_that_is_there_comes_fi
             results(these)
 
 
+def test_an_error_that_comes_while_others_are_waited_for_is_raised() -> None:
+    futures: list[ResultFuture[int]] = [ResultFuture() for _ in range(2)]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(results, futures)
+        while not futures[0]._countdowns:  # until it waits for the first
+            threading.Event().wait(0.001)
+        futures[1].set_exception(KeyError("it"))
+        futures[0].set_result(0)
+        with pytest.raises(KeyError, match="it"):
+            asked.result(timeout=60)
+
+
 def test_an_error_calls_who_waits_for_several_once_and_results_behind_it_do_not() -> None:
     futures: list[ResultFuture[int]] = [ResultFuture() for _ in range(3)]
     called: list[int] = []

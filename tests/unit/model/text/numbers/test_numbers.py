@@ -110,7 +110,17 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("en", "de", "for $5\u2013$10",
          ["5\u201310\xa0$", "5\u201310 Dollar", "5 bis 10\xa0$", "5 bis 10 Dollar"]),
         ("en", "de", "for $5 - $10",
-         ["5 bis 10\xa0$", "5 bis 10 Dollar", "5\u201310\xa0$", "5\u201310 Dollar"]),
+         ["5-10\xa0$", "5-10 Dollar", "5 bis 10\xa0$", "5 bis 10 Dollar"]),
+        ("en", "de", "for US$5-US$10", ["5-10\xa0US$", "5 bis 10\xa0US$"]),
+        ("en", "de", "USD 5-USD 10", ["5-10\xa0USD", "5-10 Dollar", "5 bis 10\xa0USD",
+                                      "5 bis 10 Dollar"]),
+        ("en", "ja", "for $5-$10", ["$5-10"]),
+        ("en", "de", "$10 - $5", ["5\xa0$", "5 Dollar"]),
+        ("de", "en", "52 % - 48 %", ["48%", "48 percent", "48 per cent"]),
+        ("de", "en", "10 \u20ac \u2013 5 \u20ac", ["\u20ac5", "5 euros"]),
+        ("en", "de", "10%-20%-30%", ["30\xa0%", "30 Prozent"]),
+        ("en", "de", "$5-$10-$15", ["15\xa0$", "15 Dollar"]),
+        ("de", "en", "Kinder 6-12 \u20ac 5", ["\u20ac5", "5 euros"]),
         ("en", "de", "by 5-10%",
          ["5-10\xa0%", "5-10 Prozent", "5 bis 10\xa0%", "5 bis 10 Prozent"]),
         ("en", "de", "by 5%-10%",
@@ -235,6 +245,14 @@ def test_each_kind(source: str, target: str, text: str, forms: list[str]) -> Non
         ("en", "de", "$5-10 million",
          ["5-10 Millionen $", "5-10 Millionen Dollar", "5-10 Mio. Dollar", "5\u201310 Mio. Dollar",
           "5 bis 10 Millionen $", "5 bis 10 Millionen Dollar", "5 bis 10 Mio. Dollar"]),
+        ("en", "de", "$5m-$10m",
+         ["5-10 Millionen $", "5-10 Millionen Dollar", "5-10 Mio. Dollar", "5\u201310 Mio. Dollar",
+          "5 bis 10 Millionen $", "5 bis 10 Millionen Dollar", "5 bis 10 Mio. Dollar"]),
+        ("en", "de", "\u20ac1bn\u20132bn",
+         ["1\u20132 Milliarden \u20ac", "1\u20132 Milliarden Euro", "1\u20132 Mrd. Euro",
+          "1-2 Mrd. Euro", "1 bis 2 Milliarden \u20ac", "1 bis 2 Milliarden Euro",
+          "1 bis 2 Mrd. Euro"]),
+        ("de", "en", "$ 5 Mio", ["$5 million", "5 million dollars"]),
         ("de", "en", "1 Mio. \u20ac", ["\u20ac1 million", "1 million euros"]),
         ("de", "en", "2,5 Milliarden \u20ac", ["\u20ac2.5 billion", "2.5 billion euros"]),
         ("de", "en", "1 Billion $", ["$1 trillion", "1 trillion dollars"]),
@@ -255,6 +273,17 @@ def test_money_and_the_word_for_its_zeros_are_one_if_that_is_asked_for(
         ("en", "5 million people paid $5", ["5", "$5"]),
         ("en", "a $5-million deal", ["5"]),
         ("en", "$5 moved", ["$5"]),
+        ("en", "a) $5 b) $10 c) $15", ["5", "$10", "$15"]),
+        ("en", "$20 M / $25 L", ["20", "$25"]),
+        ("en", "$5 B. Smith", ["5"]),
+        ("en", "$5m&ms for \u20ac3 m", ["5", "3"]),
+        ("en", "a $5m-a-year deal", ["5"]),
+        ("en", "US$5 million", ["5"]),
+        ("en", "$5m-$10bn", ["$5 million", "$10 billion"]),
+        ("en", "$5m-\u20ac10m", ["$5 million", "\u20ac10 million"]),
+        ("en", "WE PAID $5 MILLION.", ["$5 MILLION"]),
+        ("de", "$5 Mio.", ["$5 Millionen"]),
+        ("de", "$5 Mio.\nEs waren $5 Mio., die", ["$5 Millionen", "$5 Millionen"]),
         ("en", "5 million and $6", ["5", "$6"]),
         ("en", "$5 and 3 million", ["$5", "3"]),
         ("en", "$5-\u20ac6 million", ["$5", "\u20ac6 million"]),
@@ -268,6 +297,16 @@ def test_what_is_no_money_with_a_word_for_its_zeros(
     language: str, text: str, numbers: list[str]
 ) -> None:
     assert [number.text for number in find(text, language, amounts=True)] == numbers
+
+
+def test_the_full_stop_of_a_sentence_is_no_part_of_an_amount() -> None:
+    text = "$5 Mio.\nEs waren $6 Mio., die $7 Mio. Umsatz."
+    numbers = find(text, "de", amounts=True)
+    assert [text[each.begin : each.end] for each in numbers] == ["$5 Mio", "$6 Mio.", "$7 Mio."]
+
+
+def test_numbers_of_a_range_are_apart_if_that_is_asked_for() -> None:
+    assert [each.text for each in find("$5-$10", "en", ranges=False)] == ["$5", "$10"]
 
 
 @pytest.mark.parametrize(
