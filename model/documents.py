@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 
 from model.errors import InvalidRequestError
 from model.text.alternatives import best_sums
@@ -46,16 +46,19 @@ class Documents:
         self.texts: list[str] = []
         """What is translated of all of them; of each document its blocks, then its attributes."""
         spans: list[KeptSpan] = []
+        parted: set[int] = set()
         for index, document in enumerate(self._documents):
             kept = [span for span in options.keep_spans if span.text == index]
             for block in blocks[index]:
                 spans += _spans_of_block(len(self.texts), block, kept)
+                if parts_amounts(block):
+                    parted.add(len(self.texts))
                 self.texts.append(block.text)
             self.texts += (attribute.block.text for attribute in document.attributes)
         self.text_options = replace(
             options, format=TextFormat.TEXT, keep_spans=tuple(spans), translate_attributes=False,
             ignore_tags=(), structure=DETECTED_STRUCTURE,
-            parted_amounts=any(map(parts_amounts, chain.from_iterable(blocks))),
+            parted_amounts=frozenset(parted),
         )  # fmt: skip
         """Those of `texts`."""
 

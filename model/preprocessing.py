@@ -48,6 +48,8 @@ class CallOptions:
     """How the texts of a call are cut."""
 
     segmenter: Segmenter
+    apart: Segmenter
+    """The same for texts in which amounts are apart from their signs and words."""
     prefix: tuple[int, ...]
     """The first tokens of every target."""
     encoder: SourceEncoder
@@ -77,7 +79,7 @@ class CallOptions:
         options = self.text_options
         if number and options.target_prefix:
             options.check_texts([text] * (number + 1))
-        if options.keep_spans:
+        if options.keep_spans or options.parted_amounts:
             options = options.for_texts([number])
             options.check_texts([text])
             return replace(self, text_options=options)
@@ -159,6 +161,7 @@ class Preprocessor:
         """How the texts of a call are cut."""
         return CallOptions(
             segmenter=self._segmenter(pair, _may_join_amounts(text_options)),
+            apart=self._segmenter(pair, False),
             prefix=self._tokenizer.target_prefix(pair),
             encoder=self._encoder(pair),
             aligned=return_alignments,
@@ -204,7 +207,9 @@ class Preprocessor:
             options: list[SequenceOptions] = []
             terms: list[tuple[TermMatch, ...]] = []
             kept = _kept_strings(index, text, cut.text_options)
-            for piece in _pieces(cut.segmenter, index, kept.text):
+            is_parted = index in cut.text_options.parted_amounts
+            segmenter = cut.apart if is_parted else cut.segmenter
+            for piece in _pieces(segmenter, index, kept.text):
                 pieces.append(piece)
                 if isinstance(piece, Segment):
                     num_sentences += 1
@@ -333,9 +338,9 @@ def _known_terms(pair: Pair) -> KnownTerms:
 
 def _may_join_amounts(options: TextOptions) -> bool:
     """Whether amounts of money may be one with their words: not where these are asked for, or not
-    wanted, or in other elements of markup."""
+    wanted."""
     asked = (*options.banned_terms, *(entry.source for entry in options.glossary))
-    return not options.parted_amounts and not any(map(names_amount, asked))
+    return not any(map(names_amount, asked))
 
 
 def _segmenter(

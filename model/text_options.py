@@ -98,8 +98,9 @@ class TextOptions:
     """Names of elements of HTML and XML that are not translated, with all that is in them."""
     structure: XmlStructure = DETECTED_STRUCTURE
     """What parts the texts of XML."""
-    parted_amounts: bool = False
-    """Whether markup parts an amount of money from its sign or its words, or a range of amounts."""
+    parted_amounts: frozenset[int] = frozenset()
+    """Texts in which markup parts an amount of money from its sign or its words, or a range of
+    amounts, by their numbers."""
 
     def __post_init__(self) -> None:
         for name in ("keep", "keep_spans", "glossary", "banned_terms", "ignore_tags"):
@@ -164,7 +165,8 @@ class TextOptions:
             for span in self.keep_spans
             if span.text in numbers
         )
-        return replace(self, keep_spans=spans)
+        parted = frozenset(numbers[each] for each in self.parted_amounts if each in numbers)
+        return replace(self, keep_spans=spans, parted_amounts=parted)
 
     def to_pivot(self) -> Self:
         """For the model on the way to the last one: what is kept is kept, and terms of the glossary

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from string import digits as ascii_digits
 
@@ -137,11 +137,7 @@ class NumberReader:
             return None
         if [span[:2] for span in kept if span[0] < end] != signs:
             return None
-        name = names[0]
-        if sentence.isupper():
-            name = name.upper()
-        elif sentence.istitle():
-            name = name.capitalize()
+        name = _cased_as(sentence)(names[0])
         sign = re.escape(value.unit)
         digits = re.sub(rf"{sign} ?(?=[\d.])|(?<=[\w.]) ?{sign}", "", text)
         return number._replace(text=f"{digits} {name}")
@@ -295,6 +291,14 @@ class NumberReader:
 
     def _is_known(self, form: str) -> bool:
         return self._tokenizer.unk_id not in self._tokenizer.target.tokenize(form)
+
+
+@lru_cache(maxsize=8)
+def _cased_as(sentence: str) -> Callable[[str], str]:
+    """Puts a word into the letter case that a whole sentence has."""
+    if sentence.isupper():
+        return str.upper
+    return str.capitalize if sentence.istitle() else str
 
 
 def _outside(

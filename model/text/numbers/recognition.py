@@ -126,7 +126,8 @@ _MAY_BE_RANGE = re.compile(
 )
 """In any text with a range of numbers of which each has a unit, or a letter for its zeros."""
 _CHAIN = re.compile(rf" ?[-\u2013] ?[A-Z]{{0,3}}[{_CURRENCIES}\d]")
-_DIGIT_BEHIND = re.compile(rf"[ {SPACES}]?\d")
+_DIGIT_BEHIND = re.compile(rf"\d|[ {SPACES}]\d+[.,]\d\d(?!\d)")
+_YEARS = re.compile(r"[12]\d{3}")
 _SIGN_BEHIND = re.compile(rf"[ {SPACES}]?([{_CURRENCIES}])(?![\w{_CURRENCIES}])")
 _ZEROS = {"k": 3, "K": 3, "M": 6, "B": 9}
 _JOINT = re.compile(rf"[{_JOINTS}]")
@@ -363,19 +364,33 @@ def _with_amounts(text: str, numbers: list[Number], language: str) -> list[Numbe
         return numbers
     found: list[Number] = []
     for number in numbers:
+        if found and number.begin < found[-1].end:
+            number = _without_unit_before(text, found[-1].end, number)
         amount = None
         if (word := pattern.match(text, number.end)) is not None:
-            amount = _amount(text, found[-1] if found else None, number, word, language)
+            amount = _amount(text, found, number, word, language)
         if amount is not None and found and amount.begin < found[-1].end:
             found.pop()
         found.append(amount or number)
     return found
 
 
+def _without_unit_before(text: str, begin: int, number: Number) -> Number:
+    """A number of which what stands before a place belongs to the one before it."""
+    rest = text[begin : number.end]
+    begin, value = number.end - len(rest.lstrip()), number.value
+    if isinstance(value, Quantity):
+        value = value._replace(unit="", sign="")
+    elif isinstance(value, Compound):
+        value = value._replace(unit="")
+    return Number(begin, number.end, text[begin : number.end], value)
+
+
 def _amount(
-    text: str, last: Number | None, number: Number, word: re.Match[str], language: str
+    text: str, found: list[Number], number: Number, word: re.Match[str], language: str
 ) -> Number | None:
-    """Money, `last` before it, with the `word` behind it; None if it has no sign of a currency."""
+    """Money, those `found` before it, with the `word` behind it; None if it has no sign of a
+    currency."""
     value = number.value
     if not (_is_plain(value) or (_is_dashed(value) and not value.unit)):
         return None
@@ -387,7 +402,7 @@ def _amount(
         name = magnitude_names(language)[zeros][0 if of_one else 1]
     begin, end = number.begin, word.end()
     written = f"{number.text} {name}"
-    first = max(last.end if last else 0, begin - _MOST_BEFORE)
+    first = max(found[-1].end if found else 0, begin - _MOST_BEFORE)
     if before := _UNIT_BEFORE.search(text[first:begin]):
         unit, begin = before[0].rstrip(), first + before.start()
         written = before[0] + written
@@ -396,32 +411,36 @@ def _amount(
         written = f"{written} {unit}"
     else:
         unit = ""  # that of the first of a range
-    if last is not None and (start := _first_of_money(text, last, begin, unit, zeros)) is not None:
-        assert isinstance(value, Quantity)
-        sign = text[last.end : begin]
-        unit = unit or last.text[0]
-        begin, written, value = (
-            last.begin,
-            last.text + sign + written,
-            Compound((start, value), (sign,)),
-        )
+    if found and isinstance(value, Quantity) and not _CHAIN.match(text, end):
+        last, start = found[-1], _first_of_money(text, found, begin, unit, zeros)
+        if start is not None and isinstance(last.value, Amount | Quantity):
+            sign = text[last.end : begin]
+            written = last.text + sign + written
+            begin, unit, value = last.begin, last.value.unit, Compound((start, value), (sign,))
     if unit not in CURRENCIES:
         return None
     return Number(begin, end, written, Amount(value, zeros, unit))
 
 
-def _first_of_money(text: str, last: Number, begin: int, unit: str, zeros: int) -> Quantity | None:
-    """What `last` is without its unit, if that and a dash make it the first of a range of money of
-    the same unit and as many zeros, or without those, that goes on from a place on."""
-    if text[last.end : begin] not in _DASHES:
+def _first_of_money(
+    text: str, found: list[Number], begin: int, unit: str, zeros: int
+) -> Quantity | None:
+    """What the last one `found` is without its unit, if that and a dash make it the first of a
+    range of money of the same unit and as many zeros, or without those, that goes on from a place
+    on."""
+    last, value = found[-1], found[-1].value
+    goes_further = len(found) > 1 and text[found[-2].end : last.begin] in _DASHES
+    if text[last.end : begin] not in _DASHES or goes_further:
         return None
-    value = last.value
+    if last.begin and text[last.begin - 1] in _SIGNS:
+        return None
     if isinstance(value, Amount):
         is_first = unit in ("", value.unit) and value.zeros == zeros
         return value.number if is_first and isinstance(value.number, Quantity) else None
     if not isinstance(value, Quantity) or value.sign or not unit or value.unit != unit:
         return None
-    return value._replace(unit="")
+    is_short = not value.grouped and len(value.whole) <= 3  # or it has its zeros already
+    return value._replace(unit="") if is_short else None
 
 
 def _with_ranges(text: str, numbers: list[Number], language: str) -> list[Number]:
@@ -531,7 +550,7 @@ def _with_suffix(
         if found is not None:
             return found
     elif first <= _UNIT_BEHIND and _is_dashed(value) and (unit := _UNIT.match(text, end)):
-        if _DIGIT_BEHIND.match(text, unit.end()):  # it is that of the next number
+        if unit[1] in CURRENCIES and _is_of_next(text, unit.end(), value):
             return value, end
         return value._replace(unit=_unit_of(unit)), unit.end()
     around = suffixes(rules.language)
@@ -586,6 +605,15 @@ def _unit_of(found: re.Match[str]) -> str:
     """The unit that `_UNIT` has found."""
     sign: str = found[1] or found[2]
     return "%" if sign == "\u066a" else sign
+
+
+def _is_of_next(text: str, end: int, value: Compound) -> bool:
+    """Whether the sign of a currency that ends at a place, behind a range, is that of the number
+    behind it, as in: 6-12 \u20ac 5.00."""
+    if _DIGIT_BEHIND.match(text, end):
+        return True
+    years = all(isinstance(each, Quantity) and _YEARS.fullmatch(each.whole) for each in value.parts)
+    return years and text[end + 1 : end + 2].isdecimal()
 
 
 def _is_dashed(value: Value) -> TypeGuard[Compound]:

@@ -89,7 +89,7 @@ class Amount(NamedTuple):
     zeros: int
     """6, 9 or 12."""
     unit: str
-    """The sign of the currency, perhaps with letters, as "US$"."""
+    """The sign of the currency."""
 
 
 Value: TypeAlias = Quantity | Ordinal | Clock | Date | Compound | Amount | Unchanged

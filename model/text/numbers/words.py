@@ -236,8 +236,10 @@ _BEHIND_AMOUNTS = {
     ),
     # The full stop at the end is that of the sentence, too.
     "de": re.compile(
-        r"[ \u00a0\u202f](?:(?:(?P<z6>Mio)|(?P<z9>Mrd)|(?P<z12>Bio))(?:\.(?!\s*(?:\n|\Z)))?"
-        r"|(?P<m6>Million(?:en)?)|(?P<m9>Milliarden?)|(?P<m12>Billion(?:en)?))(?!\w)"
+        r"[ \u00a0\u202f](?:(?:(?P<z6>Mio)|(?P<z9>Mrd)|(?P<z12>Bio))"
+        r"(?:\.(?![\s\"'\u201c\u201d\u2018\u2019\xab\xbb)\]]*(?:\n|\Z)))?"
+        r"|(?P<m6>Million(?:en)?)|(?P<m9>Milliarden?)|(?P<m12>Billion(?:en)?))(?!\w)",
+        re.IGNORECASE,
     ),
 }
 

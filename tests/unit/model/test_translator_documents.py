@@ -52,6 +52,13 @@ async def test_a_document_stays_itself_however_it_is_translated(
     assert list(translator.translate_stream([source], text_options=options)) == [translation]
 
 
+def test_it_is_said_of_which_texts_markup_parts_an_amount() -> None:
+    pages = ["<p>$5-$10<p><b>$5</b>-<b>$10</b>", "<p>Now <i>$5</i> million"]
+    options = Documents(pages, HTML).text_options
+    assert options.parted_amounts == {1, 2}
+    assert options.for_texts([2, 0]).parted_amounts == {0}
+
+
 def test_only_texts_of_blocks_reach_the_engine_and_all_at_once() -> None:
     translator, engine = echoing()
     [translation, other] = translator.translate([PAGE, "<p>a dog"], text_options=HTML)

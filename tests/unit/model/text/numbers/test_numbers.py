@@ -120,7 +120,6 @@ def test_a_number_is_read_and_written_as_each_language_does(source: str, target:
         ("de", "en", "10 \u20ac \u2013 5 \u20ac", ["\u20ac5", "5 euros"]),
         ("en", "de", "10%-20%-30%", ["30\xa0%", "30 Prozent"]),
         ("en", "de", "$5-$10-$15", ["15\xa0$", "15 Dollar"]),
-        ("de", "en", "Kinder 6-12 \u20ac 5", ["\u20ac5", "5 euros"]),
         ("en", "de", "by 5-10%",
          ["5-10\xa0%", "5-10 Prozent", "5 bis 10\xa0%", "5 bis 10 Prozent"]),
         ("en", "de", "by 5%-10%",
@@ -283,6 +282,17 @@ def test_money_and_the_word_for_its_zeros_are_one_if_that_is_asked_for(
         ("en", "$5m-\u20ac10m", ["$5 million", "\u20ac10 million"]),
         ("en", "WE PAID $5 MILLION.", ["$5 MILLION"]),
         ("de", "$5 Mio.", ["$5 Millionen"]),
+        ("en", "$5-$10-15 million", ["$5", "$10-15 million"]),
+        ("en", "$5 million-10-15 million", ["$5 million", "10-15"]),
+        ("de", "5 \u20ac-10-15 Mio. \u20ac", ["5 \u20ac", "10-15 Millionen \u20ac"]),
+        ("en", "$500,000-$1 million", ["$500,000", "$1 million"]),
+        ("en", "$500k-$1m", ["$500,000", "$1 million"]),
+        ("en", "$5m-$10m-$15m", ["$5 million", "$10 million", "$15 million"]),
+        ("en", "-$5m-$6m", ["$5 million", "$6 million"]),
+        ("en", "5 million \u20ac-10 million", ["5 million \u20ac-10 million"]),
+        ("de", "10 Mio. \u20ac 2020", ["10 Millionen \u20ac", "2020"]),
+        ("en", "5 bn$ 10", ["5 billion $", "10"]),
+        ("de", "ES SIND 5 MIO. \u20ac", ["5 Millionen \u20ac"]),
         ("de", "$5 Mio.\nEs waren $5 Mio., die", ["$5 Millionen", "$5 Millionen"]),
         ("en", "5 million and $6", ["5", "$6"]),
         ("en", "$5 and 3 million", ["$5", "3"]),
@@ -300,9 +310,25 @@ def test_what_is_no_money_with_a_word_for_its_zeros(
 
 
 def test_the_full_stop_of_a_sentence_is_no_part_of_an_amount() -> None:
-    text = "$5 Mio.\nEs waren $6 Mio., die $7 Mio. Umsatz."
+    text = "$5 Mio.\nEs waren $6 Mio., die $7 Mio. Umsatz, \u201e$8 Mio.\u201c"
     numbers = find(text, "de", amounts=True)
-    assert [text[each.begin : each.end] for each in numbers] == ["$5 Mio", "$6 Mio.", "$7 Mio."]
+    found = [text[each.begin : each.end] for each in numbers]
+    assert found == ["$5 Mio", "$6 Mio.", "$7 Mio.", "$8 Mio"]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("6-12 \u20ac 5,00", ["6-12", "\u20ac 5,00"]),
+        ("2019-2020 $ 100", ["2019-2020", "$ 100"]),
+        ("10-20 $5", ["10-20", "$5"]),
+        ("5-10 \u20ac 3 Mal", ["5-10 \u20ac", "3"]),
+        ("5-10 % 3 Mal", ["5-10 %", "3"]),
+        ("5-10 MB 2 Dateien", ["5-10 MB", "2"]),
+    ],
+)
+def test_whose_a_sign_between_two_numbers_is(text: str, numbers: list[str]) -> None:
+    assert [each.text for each in find(text, "de")] == numbers
 
 
 def test_numbers_of_a_range_are_apart_if_that_is_asked_for() -> None:
