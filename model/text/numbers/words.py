@@ -203,7 +203,7 @@ _CURRENCY_NAMES = {
     "it": {"$": "dollaro|dollari", "\u20ac": "euro", "\xa3": "sterlina|sterline"},
     "nl": {"$": "dollar", "\u20ac": "euro", "\xa3": "pond"},
 }
-"""Of one, and of several where that is another word."""
+"""What one is called, and several where that is another word."""
 _PERCENT = {
     "en": "percent|per cent", "de": "Prozent", "pt": "por cento", "fr": "pour cent",
     "es": "por ciento", "it": "per cento", "nl": "procent", "sv": "procent", "da": "procent",
